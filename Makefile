@@ -1,0 +1,44 @@
+# Needs only make and Python 3.11 or newer. `make` alone lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format lint types lock
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/runtime: requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/tools: $(VENV)/runtime requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+setup: $(VENV)/tools ## make .venv with everything, and the git hooks' tools
+
+run: $(VENV)/runtime ## serve every function on http://127.0.0.1:8080 (PORT, HOST, DARKROOM_DATA)
+	@$(BIN)/python -m functions
+
+test: $(VENV)/tools ## every test
+	@$(BIN)/python -m pytest
+
+format: $(VENV)/tools ## rewrite the code in the house style
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+lint: $(VENV)/tools ## style and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/tools ## mypy, strict
+	@$(BIN)/mypy
+
+check: lint types test ## what CI runs: lint, types, every test
+
+lock: $(VENV)/tools ## pin requirements.txt and requirements-dev.txt anew
+	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements.in
+	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements-dev.in

@@ -1,0 +1,287 @@
+"""The nouns of the house, frozen, one word per thing. Values only grow:
+ImageRequest → Quote → Hold → Image → Record. Money is integer micro-dollars; times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+Json: TypeAlias = (
+    "bool | int | float | str | list[Json] | tuple[Json, ...] | Mapping[str, Json] | None"
+)
+Operation = Literal["generate", "edit"]
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Delivery = Literal["url", "b64_json"]
+Preference = Literal["order", "cost", "speed"]
+
+IMAGE_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+"""Output format → content type: every format the house takes and gives."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an account may do. None is no limit. `rpm` and `rpd` count admitted requests."""
+
+    rpm: int | None = None
+    rpd: int | None = None
+    concurrency: int | None = None
+    monthly_micros: int | None = None
+
+
+@dataclass(frozen=True)
+class Account:
+    """A tenant. `shards` is over how many documents its wallet is spread (see `ledger`)."""
+
+    id: str
+    name: str
+    created_at: datetime
+    limits: Limits = Limits()
+    shards: int = 1
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key as stored: only the SHA-256 of it. `test` keys reach the sandbox and cost nothing."""
+
+    id: str
+    key_hash: str
+    account_id: str
+    test: bool
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who is asking, once the key is accepted."""
+
+    account_id: str
+    key_id: str
+    test: bool
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """An image as a caller names it: exactly one field is set."""
+
+    url: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+    image_id: str | None = None
+    upload_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image on its way in, its bytes at hand and checked. Width and height are as displayed,
+    after EXIF orientation. `uri` is set once a provider holds an uploaded copy."""
+
+    data: bytes = field(repr=False)
+    content_type: str
+    width: int
+    height: int
+    uri: str | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An earlier exchange that an edit continues. `reply` is the provider's own answer, verbatim
+    JSON text that only the adapter named by `wire` can read; `images` are its pictures."""
+
+    prompt: str
+    sources: tuple[Source, ...]
+    images: tuple[Source, ...]
+    wire: str | None = None
+    reply: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """What a caller wants, checked for form. `model` is a catalogue id or "auto".
+
+    `refs`, `mask_ref` and `previous_request_id` name images that `sources.load` turns into
+    `sources`, `mask` and `turns`. `bound` fits the request to one model for one provider call.
+    """
+
+    operation: Operation
+    model: str
+    prompt: str = field(repr=False)
+    n: int = 1
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    seed: int | None = None
+    quality: str | None = None
+    background: str | None = None
+    output_format: str | None = None
+    output_quality: int | None = None
+    prefer: Preference = "order"
+    providers: tuple[str, ...] = ()
+    fallback: bool = True
+    delivery: Delivery = "url"
+    timeout_s: float = 300.0
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Json] = field(default_factory=dict)
+    refs: tuple[ImageRef, ...] = ()
+    mask_ref: ImageRef | None = None
+    previous_request_id: str | None = None
+    sources: tuple[Source, ...] = ()
+    mask: Source | None = None
+    turns: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where one provider account serves one model: an address, a key and the model's name there."""
+
+    base_url: str
+    version: str
+    wire_model: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a provider counted. Tokens are 0 where it reports none; `thought_tokens` and
+    `image_tokens` are parts of `output_tokens`."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    thought_tokens: int = 0
+    image_tokens: int = 0
+    images: int = 0
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The price of a request before it runs: per picture at each provider that may serve it, and
+    the most that can be charged. `listed_micros` is the price without the test key's discount."""
+
+    unit_micros: Mapping[str, int]
+    micros: int
+    listed_micros: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Credit taken from one lot of one wallet shard."""
+
+    shard: int
+    grant_id: str
+    micros: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What a running request has reserved: credit by lot, one place in every quota (all in
+    `shard`), until it is settled or released, exactly once. `month` ("2026-11") is the month its
+    spending counts in."""
+
+    micros: int
+    parts: tuple[Part, ...]
+    shard: int
+    month: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One call to a provider: `outcome` is "succeeded" or an error code."""
+
+    provider: str
+    outcome: str
+    status: int | None
+    latency_ms: int
+
+
+@dataclass(frozen=True)
+class Image:
+    """A stored picture. `name` is its object in storage."""
+
+    id: str
+    name: str
+    content_type: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An error as a record keeps it."""
+
+    code: str
+    message: str
+    param: str | None = None
+    provider: str | None = None
+    retry_after_s: float | None = None
+    details: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One request from admission to its end: what was asked, held, tried, delivered and charged.
+
+    While `status` is "running" the hold is open and `lease_until` says when it counts as dead.
+    `fingerprint` is the SHA-256 of the body, for idempotency; `version` is the backend's token for
+    the stored state, needed to end the hold exactly once.
+    """
+
+    id: str
+    account_id: str
+    key_id: str
+    operation: Operation
+    status: Status
+    model: str
+    prompt: str = field(repr=False)
+    parameters: Mapping[str, Json]
+    fingerprint: str
+    sandbox: bool
+    quote: Quote
+    hold: Hold
+    created_at: datetime
+    lease_until: datetime
+    idempotency_key: str | None = None
+    previous_request_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    provider: str | None = None
+    images: tuple[Image, ...] = ()
+    text: str | None = None
+    charged_micros: int = 0
+    usage: Usage = Usage()
+    attempts: tuple[Attempt, ...] = ()
+    error: Problem | None = None
+    completed_at: datetime | None = None
+    deleted: bool = False
+    version: str = ""
+
+
+EntryKind = Literal["grant", "charge", "expiry"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the ledger, never changed once written. The balance is the sum of `micros`."""
+
+    id: str
+    account_id: str
+    kind: EntryKind
+    micros: int
+    at: datetime
+    request_id: str | None = None
+    grant_id: str | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    """A day's total for one model at one provider. `day` is "2026-11-21" in UTC."""
+
+    day: str
+    model: str
+    provider: str
+    requests: int
+    images: int
+    micros: int

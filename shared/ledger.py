@@ -1,0 +1,303 @@
+"""Credit and quota arithmetic, pure: what an account has, what a hold takes, what its end gives
+back. Amounts are integer micro-dollars.
+
+An account's wallet is a few shards, each with its share of every grant and of every quota, so
+that a busy account is not one document. A hold takes its places in the quotas from one shard and
+its credit from as many as it needs, oldest grant first. Only the shards it changes are guarded
+when it is written, so two holds meet only where they took from the same shard, and no shard can
+be overdrawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from shared.domain import Account, Hold, Part, Record
+from shared.errors import InsufficientCredit, QuotaExceeded, RateLimited
+
+CREDIT_LIFE = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class Lot:
+    """What is left of a grant in one shard."""
+
+    micros: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One document of a wallet: its lots by grant, and what its share of the quotas has used.
+
+    `minute` and `day` are the windows counted ("2026-11-21T10:05", "2026-11-21"); `spent` maps a
+    month ("2026-11") to the micro-dollars held or charged in it; `running` counts open holds.
+    `version` is the backend's token for the stored state.
+    """
+
+    index: int
+    lots: Mapping[str, Lot] = field(default_factory=dict)
+    minute: str = ""
+    minute_count: int = 0
+    day: str = ""
+    day_count: int = 0
+    spent: Mapping[str, int] = field(default_factory=dict)
+    running: int = 0
+    version: str = ""
+
+    def in_minute(self, now: datetime) -> int:
+        """Requests admitted in the current minute."""
+        return self.minute_count if self.minute == minute_of(now) else 0
+
+    def in_day(self, now: datetime) -> int:
+        """Requests admitted in the current UTC day."""
+        return self.day_count if self.day == day_of(now) else 0
+
+    def in_month(self, now: datetime) -> int:
+        """Micro-dollars held or charged in the current UTC month."""
+        return self.spent.get(month_of(now), 0)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An account at one moment: its limits, its wallet, and the request already stored under the
+    id now asked for, if there is one."""
+
+    account: Account
+    shards: tuple[Shard, ...]
+    request: Record | None = None
+
+    def available_micros(self, now: datetime) -> int:
+        """Credit neither held nor expired."""
+        return sum(
+            lot.micros for s in self.shards for lot in s.lots.values() if lot.expires_at > now
+        )
+
+
+@dataclass(frozen=True)
+class Expired:
+    """Credit that ran out unused: to be written as an `expiry` entry."""
+
+    grant_id: str
+    micros: int
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What admitting a request changes: the hold, the shards as they will be, and credit found to
+    have expired in them."""
+
+    hold: Hold
+    shards: tuple[Shard, ...]
+    expired: tuple[Expired, ...] = ()
+
+
+@dataclass(frozen=True)
+class Posting:
+    """What ending a hold changes: the charge, and the parts of the hold that return to their lots.
+    Applied as increments, without reading."""
+
+    charged_micros: int
+    freed: tuple[Part, ...]
+
+
+def minute_of(at: datetime) -> str:
+    """The UTC minute, as shards name it."""
+    return at.strftime("%Y-%m-%dT%H:%M")
+
+
+def day_of(at: datetime) -> str:
+    """The UTC day, as shards name it."""
+    return at.strftime("%Y-%m-%d")
+
+
+def month_of(at: datetime) -> str:
+    """The UTC month, as shards name it."""
+    return at.strftime("%Y-%m")
+
+
+def split(total: int, shards: int) -> tuple[int, ...]:
+    """A whole amount in equal parts, the first ones a unit larger where it does not divide."""
+    share, rest = divmod(total, shards)
+    return tuple(share + (1 if i < rest else 0) for i in range(shards))
+
+
+def reserve(standing: Standing, micros: int, now: datetime, random: Random) -> Reservation:
+    """Take `micros` and one place in every quota. Raises RateLimited, QuotaExceeded or
+    InsufficientCredit when the account as a whole cannot; never because one shard alone cannot."""
+    _check_quotas(standing, now)
+    _check_month(standing, micros, now)
+    primary = _place(standing, now, random)
+    parts = _take(standing, micros, now, primary.index, random)
+    hold = Hold(micros=micros, parts=parts, shard=primary.index, month=month_of(now))
+    touched = {primary.index, *(part.shard for part in parts)}
+    changed = tuple(
+        _taken(s, hold, now) if s.index in touched else s
+        for s in standing.shards
+        if s.index in touched or _beyond_its_share(standing, hold, now)
+    )
+    expired = tuple(
+        Expired(grant, lot.micros)
+        for s in standing.shards
+        if s.index in touched
+        for grant, lot in s.lots.items()
+        if lot.expires_at <= now and lot.micros
+    )
+    return Reservation(hold, changed, expired)
+
+
+def post(hold: Hold, charged_micros: int) -> Posting:
+    """End a hold: charge at most what it holds, and free the rest, newest credit first, so that
+    what is spent is the oldest."""
+    if not 0 <= charged_micros <= hold.micros:
+        raise ValueError(f"a hold of {hold.micros} cannot be charged {charged_micros}")
+    free, freed = hold.micros - charged_micros, []
+    for part in sorted(hold.parts, key=lambda p: p.expires_at, reverse=True):
+        back = min(free, part.micros)
+        if back:
+            freed.append(replace(part, micros=back))
+            free -= back
+    return Posting(charged_micros, tuple(freed))
+
+
+def _check_quotas(standing: Standing, now: datetime) -> None:
+    limits, shards = standing.account.limits, standing.shards
+    if limits.rpm is not None and sum(s.in_minute(now) for s in shards) >= limits.rpm:
+        raise RateLimited(
+            f"This account may start {limits.rpm} requests a minute.",
+            retry_after_s=float(60 - now.second),
+            details={"limit": limits.rpm, "window": "minute"},
+        )
+    if limits.rpd is not None and sum(s.in_day(now) for s in shards) >= limits.rpd:
+        raise QuotaExceeded(
+            f"This account may start {limits.rpd} requests a day.",
+            retry_after_s=_until_midnight_s(now),
+            details={"limit": limits.rpd, "window": "day"},
+        )
+    if limits.concurrency is not None and sum(s.running for s in shards) >= limits.concurrency:
+        raise RateLimited(
+            f"This account may run {limits.concurrency} requests at once.",
+            retry_after_s=1.0,
+            details={"limit": limits.concurrency, "window": "concurrent"},
+        )
+
+
+def _place(standing: Standing, now: datetime, random: Random) -> Shard:
+    """A shard with room in its share of every counted quota; where none has any though the whole
+    does (a limit was changed), the least used."""
+    room = [s for s in standing.shards if _has_room(s, standing.account, now)]
+    return random.choice(room or [min(standing.shards, key=lambda s: s.running)])
+
+
+def _has_room(shard: Shard, account: Account, now: datetime) -> bool:
+    def below(used: int, limit: int | None) -> bool:
+        return limit is None or used < split(limit, account.shards)[shard.index]
+
+    limits = account.limits
+    return (
+        below(shard.in_minute(now), limits.rpm)
+        and below(shard.in_day(now), limits.rpd)
+        and below(shard.running, limits.concurrency)
+    )
+
+
+def _check_month(standing: Standing, micros: int, now: datetime) -> None:
+    limit = standing.account.limits.monthly_micros
+    if limit is None or micros == 0:
+        return
+    spent = sum(s.in_month(now) for s in standing.shards)
+    if spent + micros > limit:
+        next_month = (now.replace(day=1) + timedelta(days=32)).replace(
+            day=1, hour=0, minute=0, second=0, microsecond=0
+        )
+        raise QuotaExceeded(
+            "This account's spending limit for the month is reached.",
+            retry_after_s=math.ceil((next_month - now).total_seconds()),
+            details={"limit_micros": limit, "spent_micros": spent, "window": "month"},
+        )
+
+
+def _take(
+    standing: Standing, micros: int, now: datetime, primary: int, random: Random
+) -> tuple[Part, ...]:
+    """Credit for a hold, from the oldest grant first; within one, from a single shard where one
+    has enough, the hold's own before others. Raises InsufficientCredit."""
+    available = standing.available_micros(now)
+    if available < micros:
+        raise InsufficientCredit(
+            "The account's credit does not cover this request.",
+            details={"needed_micros": micros, "available_micros": available},
+        )
+    lots = [
+        (lot.expires_at, grant, shard.index, lot.micros)
+        for shard in standing.shards
+        for grant, lot in shard.lots.items()
+        if lot.expires_at > now and lot.micros > 0
+    ]
+    random.shuffle(lots)
+    need = micros
+    parts: list[Part] = []
+    while need:
+        oldest = min(lot[:2] for lot in lots)
+        candidates = [lot for lot in lots if lot[:2] == oldest]
+        enough = [lot for lot in candidates if lot[3] >= need]
+        own = [lot for lot in enough if lot[2] == primary]
+        best = (own or enough or sorted(candidates, key=lambda lot: -lot[3]))[0]
+        lots.remove(best)
+        expires_at, grant, index, left = best
+        parts.append(Part(index, grant, min(need, left), expires_at))
+        need -= parts[-1].micros
+    return tuple(parts)
+
+
+def _beyond_its_share(standing: Standing, hold: Hold, now: datetime) -> bool:
+    """Whether the hold takes a shard past its share of a quota. Then every shard has to be
+    guarded: the sum over all of them is what was checked."""
+    account = standing.account
+    if not _has_room(standing.shards[hold.shard], account, now):
+        return True
+    limit = account.limits.monthly_micros
+    if limit is None:
+        return False
+    shares = split(limit, account.shards)
+    return any(
+        s.in_month(now) + _share(hold, s.index) > shares[s.index]
+        for s in standing.shards
+        if _share(hold, s.index)
+    )
+
+
+def _taken(shard: Shard, hold: Hold, now: datetime) -> Shard:
+    """The shard once a hold has taken its share: expired lots and past months gone."""
+    lots = {g: lot for g, lot in shard.lots.items() if lot.expires_at > now}
+    for part in hold.parts:
+        if part.shard == shard.index:
+            lots[part.grant_id] = replace(
+                lots[part.grant_id], micros=lots[part.grant_id].micros - part.micros
+            )
+    spent = {hold.month: shard.spent.get(hold.month, 0) + _share(hold, shard.index)}
+    if shard.index != hold.shard:
+        return replace(shard, lots=lots, spent=spent)
+    return replace(
+        shard,
+        lots=lots,
+        spent=spent,
+        minute=minute_of(now),
+        minute_count=shard.in_minute(now) + 1,
+        day=day_of(now),
+        day_count=shard.in_day(now) + 1,
+        running=shard.running + 1,
+    )
+
+
+def _share(hold: Hold, shard: int) -> int:
+    return sum(part.micros for part in hold.parts if part.shard == shard)
+
+
+def _until_midnight_s(now: datetime) -> float:
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return float(math.ceil((midnight - now).total_seconds()))

@@ -1,0 +1,104 @@
+"""Where requests, accounts and money are written down. Two backends satisfy `Records`:
+`firestore` and `sqlite`; one contract suite runs on both.
+
+A request is admitted with one `look` (a batched read) and one `begin` (an atomic write guarded by
+the versions that were read), and ended with one `finish` (an atomic write guarded by the record's
+version that touches shards by increments alone). `admission` drives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from shared.domain import Account, ApiKey, Entry, Limits, Operation, Record, Status, UsageRow
+from shared.ledger import Posting, Reservation, Standing
+
+T = TypeVar("T")
+
+
+class Stale(Exception):
+    """Something read by `look` has changed since: look again."""
+
+
+class HoldEnded(Exception):
+    """The record is no longer running as it was read: its hold has been settled or released."""
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Part of a list, newest first. `cursor` continues it; None at its end."""
+
+    items: tuple[T, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class RequestFilter:
+    """Which requests to list; None is any."""
+
+    status: Status | None = None
+    operation: Operation | None = None
+    model: str | None = None
+    idempotency_key: str | None = None
+
+
+class Records(Protocol):
+    """The backend's contract. Unknown accounts raise NotFound; a cursor it did not make,
+    InvalidRequest."""
+
+    async def create_account(self, account: Account) -> None:
+        """Add an account with an empty wallet of `account.shards` shards."""
+
+    async def account(self, account_id: str) -> Account | None: ...
+
+    async def accounts(self) -> Sequence[Account]:
+        """Every account, by name."""
+
+    async def set_limits(self, account_id: str, limits: Limits) -> None: ...
+
+    async def create_key(self, key: ApiKey) -> None: ...
+
+    async def key(self, key_hash: str) -> ApiKey | None: ...
+
+    async def keys(self, account_id: str) -> Sequence[ApiKey]: ...
+
+    async def revoke_key(self, key_id: str, at: datetime) -> None:
+        """Raises NotFound for a key that does not exist."""
+
+    async def grant(self, entry: Entry) -> None:
+        """Add credit: a `grant` entry with `grant_id` and `expires_at`, split over the shards.
+        The same entry id twice is one grant."""
+
+    async def look(self, account_id: str, request_id: str | None) -> Standing:
+        """The account, its wallet and the request under that id, as of one moment."""
+
+    async def begin(self, standing: Standing, record: Record, reservation: Reservation) -> Record:
+        """Write a running record with its hold; returns it with its version. Raises Stale when a
+        guarded shard or the request has changed since `standing` was read."""
+
+    async def finish(self, record: Record, posting: Posting) -> Record:
+        """Replace a running record by its end and apply the posting: credit, quotas, a `charge`
+        entry if it succeeded, the day's usage. Raises HoldEnded when it ended before."""
+
+    async def request(self, account_id: str, request_id: str) -> Record | None:
+        """A request of that account; None for another's, an unknown or a deleted one."""
+
+    async def requests(
+        self, account_id: str, where: RequestFilter, limit: int, cursor: str | None
+    ) -> Page[Record]: ...
+
+    async def delete_request(self, record: Record) -> None:
+        """Forget what an ended request said and made. Its id stays taken and its charge posted."""
+
+    async def overdue(self, before: datetime, limit: int) -> Sequence[Record]:
+        """Running records whose lease ended before that time, oldest first."""
+
+    async def entries(self, account_id: str, limit: int, cursor: str | None) -> Page[Entry]: ...
+
+    async def usage(self, account_id: str, first_day: str, last_day: str) -> Sequence[UsageRow]:
+        """Daily totals between two UTC days, both included, by day, model and provider."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,105 @@
+"""The only reader of the environment. Every variable is listed in README.md, "Settings"."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class BadSettings(Exception):
+    """The environment contradicts itself or holds something unusable: the start is refused."""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A provider account: `key` is None where none is set, `base_url` where the catalogue's is
+    used."""
+
+    key: str | None = field(default=None, repr=False)
+    base_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator chose. A backend is local unless its cloud name is set."""
+
+    data: Path = Path("data")
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str = ""
+    project: str | None = None
+    bucket: str | None = None
+    firestore_database: str | None = None
+    catalogue_overlay: Path | None = None
+    allow_private_urls: bool = False
+    test_key: str | None = field(default=None, repr=False)
+    signing_secret: str | None = field(default=None, repr=False)
+    log_level: str = "INFO"
+    credentials: Mapping[str, Credential] = field(default_factory=dict)
+    """By the prefix of their variables: GEMINI for GEMINI_API_KEY and GEMINI_BASE_URL."""
+
+    @property
+    def local(self) -> bool:
+        """Whether nothing of it is in the cloud."""
+        return self.bucket is None and self.firestore_database is None
+
+    @staticmethod
+    def from_env(env: Mapping[str, str] | None = None) -> Settings:
+        """Read it, or raise BadSettings. An empty variable counts as unset."""
+        env = {k: v for k, v in (os.environ if env is None else env).items() if v}
+        host, port = env.get("HOST", "127.0.0.1"), _port(env.get("PORT", "8080"))
+        settings = Settings(
+            data=Path(env.get("DARKROOM_DATA", "data")),
+            host=host,
+            port=port,
+            public_url=env.get("DARKROOM_PUBLIC_URL", f"http://{host}:{port}").rstrip("/"),
+            project=env.get("GOOGLE_CLOUD_PROJECT"),
+            bucket=env.get("DARKROOM_BUCKET"),
+            firestore_database=env.get("DARKROOM_FIRESTORE_DATABASE"),
+            catalogue_overlay=_path(env.get("DARKROOM_CATALOGUE")),
+            allow_private_urls=env.get("DARKROOM_ALLOW_PRIVATE_URLS") == "1",
+            test_key=env.get("DARKROOM_TEST_KEY"),
+            signing_secret=env.get("DARKROOM_SIGNING_SECRET"),
+            log_level=env.get("DARKROOM_LOG_LEVEL", "INFO").upper(),
+            credentials=_credentials(env),
+        )
+        return _consistent(settings)
+
+
+def _consistent(settings: Settings) -> Settings:
+    if settings.allow_private_urls and not settings.local:
+        raise BadSettings("DARKROOM_ALLOW_PRIVATE_URLS=1 is for development: no cloud backend")
+    if not settings.local and not settings.signing_secret:
+        raise BadSettings("DARKROOM_SIGNING_SECRET must be set with a cloud backend")
+    if settings.test_key and not settings.test_key.startswith("dk_test_"):
+        raise BadSettings("DARKROOM_TEST_KEY must start with dk_test_")
+    return settings
+
+
+def _credentials(env: Mapping[str, str]) -> dict[str, Credential]:
+    prefixes = {
+        name.removesuffix(suffix)
+        for name in env
+        for suffix in ("_API_KEY", "_BASE_URL")
+        if name.endswith(suffix)
+    }
+    return {
+        prefix: Credential(env.get(f"{prefix}_API_KEY"), _base_url(env.get(f"{prefix}_BASE_URL")))
+        for prefix in prefixes
+    }
+
+
+def _base_url(url: str | None) -> str | None:
+    return url.rstrip("/") if url else None
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 65535:
+        raise BadSettings(f"PORT must be a number up to 65535, not {text!r}")
+    return int(text)

@@ -1,0 +1,51 @@
+"""Where pictures lie. Two backends satisfy `Storage`: `gcs` and `disk`; one contract suite runs on
+both. An object is written once: a second write of the same name changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Blob:
+    """An object read back. `labels` are the few words stored beside it."""
+
+    data: bytes = field(repr=False)
+    content_type: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Leave to PUT one object's bytes: to `url`, with exactly these headers."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
+class Storage(Protocol):
+    """The backend's contract. Names are relative paths of plain characters."""
+
+    async def put(
+        self, name: str, data: bytes, content_type: str, labels: Mapping[str, str]
+    ) -> bool:
+        """Write an object that does not exist yet; False, and nothing written, if it does."""
+
+    async def get(self, name: str) -> Blob | None: ...
+
+    async def list(self, prefix: str) -> tuple[str, ...]:
+        """The names under a prefix, in order."""
+
+    async def delete(self, name: str) -> None:
+        """Remove an object; one that is gone already is no error."""
+
+    async def ticket(
+        self, name: str, content_type: str, max_bytes: int, life: timedelta
+    ) -> Ticket | None:
+        """Leave to upload straight to the backend; None where bytes have to come through us."""
+
+    async def close(self) -> None: ...
