@@ -1,1 +1,7 @@
 """The deployed functions: one import each, nothing else."""
+
+from functions.account import account
+from functions.edit import edit
+from functions.generate import generate
+from functions.models import models
+from functions.sweep import sweep

@@ -86,13 +86,23 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """An image on its way out, as its bytes say it is."""
+
+    data: bytes = field(repr=False)
+    content_type: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Turn:
     """An earlier exchange that an edit continues. `reply` is the provider's own answer, verbatim
     JSON text that only the adapter named by `wire` can read; `images` are its pictures."""
 
     prompt: str
     sources: tuple[Source, ...]
-    images: tuple[Source, ...]
+    images: tuple[Picture, ...]
     wire: str | None = None
     reply: str | None = field(default=None, repr=False)
 
@@ -216,6 +226,7 @@ class Problem:
     message: str
     param: str | None = None
     provider: str | None = None
+    retryable: bool = False
     retry_after_s: float | None = None
     details: Mapping[str, Json] = field(default_factory=dict)
 
@@ -224,7 +235,8 @@ class Problem:
 class Record:
     """One request from admission to its end: what was asked, held, tried, delivered and charged.
 
-    While `status` is "running" the hold is open and `lease_until` says when it counts as dead.
+    `n` is how many pictures were asked for. While `status` is "running" the hold is open, and
+    `lease_until` says when it counts as dead.
     `fingerprint` is the SHA-256 of the body, for idempotency; `version` is the backend's token for
     the stored state, needed to end the hold exactly once.
     """
@@ -243,6 +255,7 @@ class Record:
     hold: Hold
     created_at: datetime
     lease_until: datetime
+    n: int = 1
     idempotency_key: str | None = None
     previous_request_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)

@@ -47,6 +47,8 @@ class DarkroomError(Exception):
         self.provider = provider
         self.details = dict(details or {})
         self.private = private
+        self.request_id: str | None = None
+        """Of the record that keeps this error, once there is one."""
 
 
 class Refused(DarkroomError):
@@ -200,10 +202,11 @@ class OutcomeUnknown(Failed):
     status = 504
 
 
-def _leaves(root: type[DarkroomError]) -> list[type[DarkroomError]]:
-    return [root, *(leaf for child in root.__subclasses__() for leaf in _leaves(child))]
+def every(root: type[DarkroomError] = DarkroomError) -> list[type[DarkroomError]]:
+    """The tree as a list, each class before its children."""
+    return [root, *(error for child in root.__subclasses__() for error in every(child))]
 
 
 def by_code(code: str) -> type[DarkroomError]:
     """The class that carries a code, for an error read back from a record."""
-    return next((leaf for leaf in _leaves(DarkroomError) if leaf.code == code), Internal)
+    return next((error for error in every() if error.code == code), Internal)

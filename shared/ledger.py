@@ -5,7 +5,8 @@ An account's wallet is a few shards, each with its share of every grant and of e
 that a busy account is not one document. A hold takes its places in the quotas from one shard and
 its credit from as many as it needs, oldest grant first. Only the shards it changes are guarded
 when it is written, so two holds meet only where they took from the same shard, and no shard can
-be overdrawn.
+be overdrawn. That keeps quotas exact as long as every shard stays within its share of them; a
+hold that leaves one beyond its share guards the whole wallet, whose sum is what was checked.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from shared.domain import Account, Hold, Part, Record
 from shared.errors import InsufficientCredit, QuotaExceeded, RateLimited
 
 CREDIT_LIFE = timedelta(days=365)
+MAX_SHARDS = 8
+"""Few enough to be read together with the account and the request in one call."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,10 @@ class Lot:
 class Shard:
     """One document of a wallet: its lots by grant, and what its share of the quotas has used.
 
-    `minute` and `day` are the windows counted ("2026-11-21T10:05", "2026-11-21"); `spent` maps a
-    month ("2026-11") to the micro-dollars held or charged in it; `running` counts open holds.
-    `version` is the backend's token for the stored state.
+    `minute` and `day` are the windows counted ("2026-11-21T10:05", "2026-11-21"), which only move
+    forward, whatever the clocks of two instances say; `spent` maps a month ("2026-11") to the
+    micro-dollars held or charged in it; `running` counts open holds. `version` is the backend's
+    token for the stored state.
     """
 
     index: int
@@ -47,15 +51,16 @@ class Shard:
     day_count: int = 0
     spent: Mapping[str, int] = field(default_factory=dict)
     running: int = 0
+    held: int = 0
     version: str = ""
 
     def in_minute(self, now: datetime) -> int:
         """Requests admitted in the current minute."""
-        return self.minute_count if self.minute == minute_of(now) else 0
+        return self.minute_count if self.minute >= minute_of(now) else 0
 
     def in_day(self, now: datetime) -> int:
         """Requests admitted in the current UTC day."""
-        return self.day_count if self.day == day_of(now) else 0
+        return self.day_count if self.day >= day_of(now) else 0
 
     def in_month(self, now: datetime) -> int:
         """Micro-dollars held or charged in the current UTC month."""
@@ -77,6 +82,10 @@ class Standing:
             lot.micros for s in self.shards for lot in s.lots.values() if lot.expires_at > now
         )
 
+    def balance_micros(self) -> int:
+        """The sum of the ledger: credit left, expired but not yet posted, or held."""
+        return sum(s.held + sum(lot.micros for lot in s.lots.values()) for s in self.shards)
+
 
 @dataclass(frozen=True)
 class Expired:
@@ -88,8 +97,9 @@ class Expired:
 
 @dataclass(frozen=True)
 class Reservation:
-    """What admitting a request changes: the hold, the shards as they will be, and credit found to
-    have expired in them."""
+    """What admitting a request changes: the hold, the shards to guard, as they will be, and credit
+    found to have expired in them. Writing a guarded shard must give it a new version even where it
+    stays as it was, or two holds that guard the same shards would not notice each other."""
 
     hold: Hold
     shards: tuple[Shard, ...]
@@ -131,15 +141,13 @@ def reserve(standing: Standing, micros: int, now: datetime, random: Random) -> R
     InsufficientCredit when the account as a whole cannot; never because one shard alone cannot."""
     _check_quotas(standing, now)
     _check_month(standing, micros, now)
-    primary = _place(standing, now, random)
+    primary = _place(standing, micros, now, random)
     parts = _take(standing, micros, now, primary.index, random)
     hold = Hold(micros=micros, parts=parts, shard=primary.index, month=month_of(now))
     touched = {primary.index, *(part.shard for part in parts)}
-    changed = tuple(
-        _taken(s, hold, now) if s.index in touched else s
-        for s in standing.shards
-        if s.index in touched or _beyond_its_share(standing, hold, now)
-    )
+    after = tuple(_taken(s, hold, now) if s.index in touched else s for s in standing.shards)
+    alone = all(_within_its_share(s, standing.account, now) for s in after)
+    changed = tuple(s for s in after if s.index in touched or not alone)
     expired = tuple(
         Expired(grant, lot.micros)
         for s in standing.shards
@@ -156,12 +164,25 @@ def post(hold: Hold, charged_micros: int) -> Posting:
     if not 0 <= charged_micros <= hold.micros:
         raise ValueError(f"a hold of {hold.micros} cannot be charged {charged_micros}")
     free, freed = hold.micros - charged_micros, []
-    for part in sorted(hold.parts, key=lambda p: p.expires_at, reverse=True):
+    for part in sorted(hold.parts, key=lambda p: (p.expires_at, p.grant_id), reverse=True):
         back = min(free, part.micros)
         if back:
             freed.append(replace(part, micros=back))
             free -= back
     return Posting(charged_micros, tuple(freed))
+
+
+def returned(shard: Shard, hold: Hold, posting: Posting) -> Shard:
+    """The shard once a posting has given back its part of a hold. A lot that was cleared away as
+    expired in the meantime comes back, to be found expired again."""
+    lots, spent = dict(shard.lots), dict(shard.spent)
+    for part in posting.freed:
+        if part.shard == shard.index:
+            left = lots[part.grant_id].micros if part.grant_id in lots else 0
+            lots[part.grant_id] = Lot(left + part.micros, part.expires_at)
+            spent[hold.month] = spent.get(hold.month, 0) - part.micros
+    ended = 1 if shard.index == hold.shard else 0
+    return replace(shard, lots=lots, spent=spent, running=shard.running - ended)
 
 
 def _check_quotas(standing: Standing, now: datetime) -> None:
@@ -186,22 +207,29 @@ def _check_quotas(standing: Standing, now: datetime) -> None:
         )
 
 
-def _place(standing: Standing, now: datetime, random: Random) -> Shard:
-    """A shard with room in its share of every counted quota; where none has any though the whole
-    does (a limit was changed), the least used."""
-    room = [s for s in standing.shards if _has_room(s, standing.account, now)]
+def _place(standing: Standing, micros: int, now: datetime, random: Random) -> Shard:
+    """A shard with room in its share of every quota; where none has any though the whole does, the
+    least used."""
+
+    def has_room(shard: Shard) -> bool:
+        tried = _counted(_spending(shard, micros, month_of(now)), now)
+        return _within_its_share(tried, standing.account, now)
+
+    room = [s for s in standing.shards if has_room(s)]
     return random.choice(room or [min(standing.shards, key=lambda s: s.running)])
 
 
-def _has_room(shard: Shard, account: Account, now: datetime) -> bool:
-    def below(used: int, limit: int | None) -> bool:
-        return limit is None or used < split(limit, account.shards)[shard.index]
-
+def _within_its_share(shard: Shard, account: Account, now: datetime) -> bool:
     limits = account.limits
-    return (
-        below(shard.in_minute(now), limits.rpm)
-        and below(shard.in_day(now), limits.rpd)
-        and below(shard.running, limits.concurrency)
+    counted = (
+        (shard.in_minute(now), limits.rpm),
+        (shard.in_day(now), limits.rpd),
+        (shard.running, limits.concurrency),
+        (shard.in_month(now), limits.monthly_micros),
+    )
+    return all(
+        limit is None or used <= split(limit, account.shards)[shard.index]
+        for used, limit in counted
     )
 
 
@@ -254,48 +282,32 @@ def _take(
     return tuple(parts)
 
 
-def _beyond_its_share(standing: Standing, hold: Hold, now: datetime) -> bool:
-    """Whether the hold takes a shard past its share of a quota. Then every shard has to be
-    guarded: the sum over all of them is what was checked."""
-    account = standing.account
-    if not _has_room(standing.shards[hold.shard], account, now):
-        return True
-    limit = account.limits.monthly_micros
-    if limit is None:
-        return False
-    shares = split(limit, account.shards)
-    return any(
-        s.in_month(now) + _share(hold, s.index) > shares[s.index]
-        for s in standing.shards
-        if _share(hold, s.index)
-    )
-
-
 def _taken(shard: Shard, hold: Hold, now: datetime) -> Shard:
-    """The shard once a hold has taken its share: expired lots and past months gone."""
+    """The shard once a hold has taken its part: expired lots and past months gone."""
     lots = {g: lot for g, lot in shard.lots.items() if lot.expires_at > now}
-    for part in hold.parts:
-        if part.shard == shard.index:
-            lots[part.grant_id] = replace(
-                lots[part.grant_id], micros=lots[part.grant_id].micros - part.micros
-            )
-    spent = {hold.month: shard.spent.get(hold.month, 0) + _share(hold, shard.index)}
-    if shard.index != hold.shard:
-        return replace(shard, lots=lots, spent=spent)
+    parts = [part for part in hold.parts if part.shard == shard.index]
+    for part in parts:
+        lot = lots[part.grant_id]
+        lots[part.grant_id] = replace(lot, micros=lot.micros - part.micros)
+    taken = _spending(replace(shard, lots=lots), sum(part.micros for part in parts), hold.month)
+    return _counted(taken, now) if shard.index == hold.shard else taken
+
+
+def _spending(shard: Shard, micros: int, month: str) -> Shard:
+    spent = {m: used for m, used in shard.spent.items() if m >= month}
+    return replace(shard, spent={**spent, month: spent.get(month, 0) + micros})
+
+
+def _counted(shard: Shard, now: datetime) -> Shard:
+    """The shard with one more request in its windows and open holds."""
     return replace(
         shard,
-        lots=lots,
-        spent=spent,
-        minute=minute_of(now),
+        minute=max(shard.minute, minute_of(now)),
         minute_count=shard.in_minute(now) + 1,
-        day=day_of(now),
+        day=max(shard.day, day_of(now)),
         day_count=shard.in_day(now) + 1,
         running=shard.running + 1,
     )
-
-
-def _share(hold: Hold, shard: int) -> int:
-    return sum(part.micros for part in hold.parts if part.shard == shard)
 
 
 def _until_midnight_s(now: datetime) -> float:

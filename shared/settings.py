@@ -73,6 +73,8 @@ def _consistent(settings: Settings) -> Settings:
         raise BadSettings("DARKROOM_ALLOW_PRIVATE_URLS=1 is for development: no cloud backend")
     if not settings.local and not settings.signing_secret:
         raise BadSettings("DARKROOM_SIGNING_SECRET must be set with a cloud backend")
+    if settings.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise BadSettings("DARKROOM_LOG_LEVEL is one of DEBUG, INFO, WARNING, ERROR")
     if settings.test_key and not settings.test_key.startswith("dk_test_"):
         raise BadSettings("DARKROOM_TEST_KEY must start with dk_test_")
     return settings

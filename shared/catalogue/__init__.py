@@ -3,25 +3,33 @@ operator's overlay, read once and checked whole. A wrong row stops the start and
 
 In the files, `[family.NAME]` gives defaults to the models of that family, and an overlay's row
 changes the fields it has of the row with the same id (a route's: the same provider) or adds one.
+Tables such as `options` are merged entry by entry; a field set to "" is taken away. `sizes` may
+hold more than a model offers: it keeps those of its own ratios and resolutions.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from shared.catalogue.rows import Model, Provider, Route
+from shared.catalogue.rows import FROM_FILE, Model, Provider, Route
 from shared.errors import ModelRetired, NotFound
 from shared.providers.registry import ADAPTERS
 
 HERE = Path(__file__).parent
+KINDS = ("family", "provider", "model")
+RESERVED = "auto"
+"""What a caller writes for "any model": no model can be called so."""
+FAMILY_FIELDS = frozenset(Model.model_fields) - {"id", "family", "routes"}
 T = TypeVar("T", Model, Provider)
+Table: TypeAlias = dict[str, Any]
 
 
 class BadCatalogue(Exception):
@@ -73,70 +81,136 @@ class Catalogue:
 
 def load(overlay: Path | None = None) -> Catalogue:
     """Read and check every row. Raises BadCatalogue."""
-    files = [HERE / "models.toml", HERE / "providers.toml", *([overlay] if overlay else [])]
-    models: dict[str, dict[str, Any]] = {}
-    providers: dict[str, dict[str, Any]] = {}
-    families: dict[str, dict[str, Any]] = {}
-    origin: dict[str, str] = {}
-    for file in files:
-        rows = _read(file)
-        families |= rows.get("family", {})
-        for kind, known in (("model", models), ("provider", providers)):
-            for row in _unique(rows.get(kind, []), file, kind):
-                known[row["id"]] = _merged(known.get(row["id"], {}), row)
-                origin[row["id"]] = f"{file.name}: {kind} {row['id']}"
+    rows: dict[str, dict[str, Table]] = {kind: {} for kind in KINDS}
+    origin: dict[tuple[str, str], str] = {}
+    for file in (HERE / "models.toml", HERE / "providers.toml", *([overlay] if overlay else [])):
+        for kind, changes in _read(file).items():
+            for name, row in changes.items():
+                rows[kind][name] = _merged(rows[kind].get(name, {}), row)
+                origin[kind, name] = f"{file.name}: {kind} {name}"
+    for name, family in rows["family"].items():
+        _check_family(family, origin["family", name])
     return _checked(
-        {i: _model(families, row, origin[i]) for i, row in models.items()},
-        {i: _row(Provider, row, origin[i]) for i, row in providers.items()},
-        origin,
+        {i: _model(row, rows["family"], origin["model", i]) for i, row in rows["model"].items()},
+        {i: _row(Provider, row, origin["provider", i]) for i, row in rows["provider"].items()},
+        {i: origin["model", i] for i in rows["model"]},
     )
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> dict[str, dict[str, Table]]:
+    """The rows of a file: kind → id → row."""
     try:
-        rows = tomllib.loads(file.read_text())
+        tables = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadCatalogue(f"{file.name}: {error}") from error
-    unknown = sorted(set(rows) - {"family", "model", "provider"})
+    unknown = sorted(set(tables) - set(KINDS))
     if unknown:
         raise BadCatalogue(f"{file.name}: unknown table {unknown[0]!r}")
-    return rows
+    return {
+        "family": _families(tables.get("family", {}), file.name),
+        "provider": _by_id(tables.get("provider", []), "provider", file.name),
+        "model": _by_id(tables.get("model", []), "model", file.name),
+    }
 
 
-def _unique(rows: list[dict[str, Any]], file: Path, kind: str) -> Iterable[dict[str, Any]]:
-    seen: set[str] = set()
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row.get("id"), str):
-            raise BadCatalogue(f"{file.name}: {kind} number {number} has no id")
-        if row["id"] in seen:
-            raise BadCatalogue(f"{file.name}: {kind} {row['id']} is there twice")
-        seen.add(row["id"])
-        yield row
+def _families(families: object, file: str) -> dict[str, Table]:
+    if not isinstance(families, dict):
+        raise BadCatalogue(f"{file}: family: write it as [family.NAME]")
+    for name, family in families.items():
+        if not isinstance(family, dict):
+            raise BadCatalogue(f"{file}: family {name}: write it as [family.{name}]")
+        unknown = sorted(set(family) - FAMILY_FIELDS)
+        if unknown:
+            raise BadCatalogue(f"{file}: family {name}: {unknown[0]}: not a field of a family")
+    return families
 
 
-def _merged(base: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    routes = {route.get("provider"): route for route in base.get("routes", [])}
-    for route in row.get("routes", []):
-        routes[route.get("provider")] = {**routes.get(route.get("provider"), {}), **route}
-    merged = {**base, **row}
-    return {**merged, "routes": list(routes.values())} if routes else merged
-
-
-def _model(families: Mapping[str, dict[str, Any]], row: dict[str, Any], where: str) -> Model:
-    full = {**families.get(row.get("family", ""), {}), **row}
-    model = _row(Model, full, where)
-    return model.model_copy(
-        update={"routes": tuple(r.model_copy(update={"model": model.id}) for r in model.routes)}
-    )
-
-
-def _row(kind: type[T], row: dict[str, Any], where: str) -> T:
+def _check_family(family: Table, where: str) -> None:
+    """Check the fields it has: that others are missing is no fault of a family."""
     try:
-        return kind.model_validate(row)
+        Model.model_validate(family, context=FROM_FILE)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadCatalogue(f"{where}: {field or 'row'}: {first['msg']}") from error
+        for wrong in error.errors():
+            if wrong["type"] != "missing" or len(wrong["loc"]) > 1:
+                raise BadCatalogue(f"{where}: {_reason(wrong)}") from error
+
+
+def _by_id(rows: object, kind: str, file: str) -> dict[str, Table]:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BadCatalogue(f"{file}: {kind}: write each row as [[{kind}]]")
+    found: dict[str, Table] = {}
+    for number, row in enumerate(rows, 1):
+        name = row.get("id")
+        if not isinstance(name, str) or not name:
+            raise BadCatalogue(f"{file}: {kind} number {number}: id: it must be a string")
+        if name in found:
+            raise BadCatalogue(f"{file}: {kind} {name}: it is there twice")
+        _check_routes_shape(row.get("routes", []), f"{file}: {kind} {name}")
+        found[name] = row
+    return found
+
+
+def _check_routes_shape(routes: object, where: str) -> None:
+    """Routes are merged by provider before they are validated, so each must name its own."""
+    if not isinstance(routes, list) or not all(isinstance(route, dict) for route in routes):
+        raise BadCatalogue(f"{where}: routes: write each one as [[model.routes]]")
+    seen: set[str] = set()
+    for number, route in enumerate(routes, 1):
+        provider = route.get("provider")
+        if not isinstance(provider, str) or not provider:
+            raise BadCatalogue(f"{where}: routes: number {number} names no provider")
+        if provider in seen:
+            raise BadCatalogue(f"{where}: routes: {provider!r} is there twice")
+        seen.add(provider)
+
+
+def _merged(base: Table, row: Table) -> Table:
+    """`row` over `base`: tables entry by entry, routes by provider, anything else replaced."""
+    merged = base | row
+    for field in base.keys() & row.keys():
+        old, new = base[field], row[field]
+        if isinstance(old, dict) and isinstance(new, dict):
+            merged[field] = _merged(old, new)
+        elif field == "routes":
+            merged[field] = _merged_routes(old, new)
+    return _without_empty(merged)
+
+
+def _merged_routes(base: list[Table], routes: list[Table]) -> list[Table]:
+    merged = {route["provider"]: route for route in base}
+    for route in routes:
+        merged[route["provider"]] = _without_empty(merged.get(route["provider"], {}) | route)
+    return list(merged.values())
+
+
+def _without_empty(row: Table) -> Table:
+    """TOML has no null: an empty string says that a field is not there."""
+    return {field: value for field, value in row.items() if value != ""}
+
+
+def _model(row: Table, families: Mapping[str, Table], where: str) -> Model:
+    family = row.get("family")
+    if isinstance(family, str) and family not in families:
+        raise BadCatalogue(f"{where}: family: there is no [family.{family}]")
+    model = _row(Model, _merged(families[family], row) if isinstance(family, str) else row, where)
+    sizes = {
+        ratio: {resolution: model.sizes[ratio][resolution] for resolution in model.resolutions}
+        for ratio in model.aspect_ratios
+    }
+    routes = tuple(route.model_copy(update={"model": model.id}) for route in model.routes)
+    return model.model_copy(update={"sizes": sizes, "routes": routes})
+
+
+def _row(kind: type[T], row: Table, where: str) -> T:
+    try:
+        return kind.model_validate(row, context=FROM_FILE)
+    except ValidationError as error:
+        raise BadCatalogue(f"{where}: {_reason(error.errors()[0])}") from error
+
+
+def _reason(wrong: ErrorDetails) -> str:
+    field = ".".join(str(part) for part in wrong["loc"]) or "row"
+    return f"{field}: {wrong['msg'].removeprefix('Value error, ')}"
 
 
 def _checked(
@@ -145,12 +219,14 @@ def _checked(
     aliases: dict[str, str] = {}
     for model in models.values():
         where = origin[model.id]
-        if model.successor and model.successor not in models:
-            raise BadCatalogue(f"{where}: successor: no model {model.successor!r}")
+        if model.id == RESERVED:
+            raise BadCatalogue(f"{where}: id: {RESERVED!r} stands for any model")
+        if model.successor and (model.successor not in models or model.successor == model.id):
+            raise BadCatalogue(f"{where}: successor: no other model {model.successor!r}")
         for route in model.routes:
             _check_route(route, providers, where)
         for alias in model.aliases:
-            if alias in models or alias in aliases:
+            if alias in models or alias in aliases or alias == RESERVED:
                 raise BadCatalogue(f"{where}: aliases: {alias!r} is taken")
             aliases[alias] = model.id
     return Catalogue(models, providers, aliases)
@@ -160,4 +236,5 @@ def _check_route(route: Route, providers: Mapping[str, Provider], where: str) ->
     if route.provider not in providers:
         raise BadCatalogue(f"{where}: routes: no provider {route.provider!r}")
     if route.wire not in ADAPTERS:
-        raise BadCatalogue(f"{where}: routes: no adapter {route.wire!r}")
+        known = ", ".join(sorted(ADAPTERS))
+        raise BadCatalogue(f"{where}: routes: no adapter {route.wire!r}: there are {known}")

@@ -13,6 +13,7 @@ from typing import Protocol
 import httpx
 
 from shared.domain import Endpoint, ImageRequest, Usage
+from shared.errors import Internal
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,33 @@ class Pending:
 
 
 @dataclass(frozen=True)
+class File:
+    """A file a provider keeps: it can be referred to once it is `ready`."""
+
+    uri: str
+    name: str
+    ready: bool
+
+
+class Files(Protocol):
+    """How a provider takes files: an opened upload is sent its bytes, and looked at until it is
+    ready. The answers to both are read alike."""
+
+    def send(self, started: httpx.Response, data: bytes, endpoint: Endpoint) -> httpx.Request: ...
+
+    def read(self, response: httpx.Response) -> File: ...
+
+    def get(self, name: str, endpoint: Endpoint) -> httpx.Request: ...
+
+
+@dataclass(frozen=True)
 class Upload:
-    """A source too large for the request body, to be uploaded first: `source` is its index."""
+    """A source too large for the request body, to be uploaded first: `source` is its index,
+    `start` opens the upload and `files` says how it goes on."""
 
     source: int
     start: httpx.Request
+    files: Files
 
 
 class Provider(Protocol):
@@ -75,3 +98,13 @@ class Provider(Protocol):
 
     def uploads(self, request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
         """Sources that must be uploaded before `submit`; their `uri` is set by then."""
+
+
+def no_poll(token: str, endpoint: Endpoint) -> httpx.Request:
+    """`poll` of a format that is never Pending."""
+    raise Internal("The request was lost. Try again.", private=f"{endpoint.wire_model} has {token}")
+
+
+def no_uploads(request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
+    """`uploads` of a format that takes every source in the body, or none at all."""
+    return ()

@@ -4,6 +4,7 @@ both. An object is written once: a second write of the same name changes nothing
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,8 +28,31 @@ class Ticket:
     headers: Mapping[str, str]
 
 
+class BadName(ValueError):
+    """A name or prefix that no object can have: a fault of the code that made it."""
+
+
+def check_name(name: str) -> str:
+    """The name, if it is a relative path of letters, digits, dots, hyphens and underscores of at
+    most 512 characters with no step up. Raises BadName."""
+    if len(name) > 512 or not _NAME.fullmatch(name):
+        raise BadName(f"not an object name: {name[:100]!r}")
+    return name
+
+
+def check_prefix(prefix: str) -> str:
+    """The prefix, if some name could start with it; "" is any. Raises BadName."""
+    if prefix:
+        check_name(prefix.removesuffix("/"))
+    return prefix
+
+
+_NAME = re.compile(r"(?!\.{1,2}(/|$))[\w.-]{1,200}(/(?!\.{1,2}(/|$))[\w.-]{1,200})*", re.ASCII)
+
+
 class Storage(Protocol):
-    """The backend's contract. Names are relative paths of plain characters."""
+    """The backend's contract. Names are relative paths of plain characters; another raises BadName.
+    No name is the folder of another. Labels are ASCII, their keys in lower case."""
 
     async def put(
         self, name: str, data: bytes, content_type: str, labels: Mapping[str, str]

@@ -1,0 +1,188 @@
+"""`/account`: the caller's requests, images, usage, balance and uploads."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from typing import TypeVar, get_args
+
+import functions_framework.aio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions import http
+from shared import body, uploads, view
+from shared.domain import Operation, Record, Status
+from shared.errors import InProgress, InvalidRequest, NotFound
+from shared.records import Page, RequestFilter
+
+T = TypeVar("T")
+MOST_LISTED = 100
+
+
+async def show_account(request: Request) -> Response:
+    """Balance, limits, and what of them is in use."""
+    caller = await http.caller(request)
+    standing = await http.app().records.look(caller.account_id, None)
+    return http.show(view.of_account(standing, http.app().clock()))
+
+
+async def list_requests(request: Request) -> Response:
+    """The caller's requests, newest first."""
+    caller = await http.caller(request)
+    http.only_query(request, "status", "operation", "model", "idempotency_key", "limit", "cursor")
+    query = request.query_params
+    where = RequestFilter(
+        status=_one_of(query.get("status"), get_args(Status), "status"),
+        operation=_one_of(query.get("operation"), get_args(Operation), "operation"),
+        model=query.get("model"),
+        idempotency_key=query.get("idempotency_key"),
+    )
+    limit = http.whole_number(request, "limit", 20, MOST_LISTED)
+    app = http.app()
+    page = await app.records.requests(caller.account_id, where, limit, query.get("cursor"))
+    now = app.clock()
+    views = tuple(view.of_request(record, app.links, now) for record in page.items)
+    return http.show(view.list_of(Page(views, page.cursor)))
+
+
+async def show_request(request: Request) -> Response:
+    """One request."""
+    app, record = http.app(), await _own(request)
+    return http.show(view.of_request(record, app.links, app.clock()))
+
+
+async def cancel_request(request: Request) -> Response:
+    """Only a queued request can be called back: a running one has reached its provider."""
+    record = await _own(request)
+    raise InvalidRequest(
+        f"This request is {record.status}: only a queued one can be cancelled.", param="id"
+    )
+
+
+async def delete_request(request: Request) -> Response:
+    """Forget a request and its images. Its charge stays in the ledger."""
+    app, record = http.app(), await _own(request)
+    if record.status in ("queued", "running"):
+        raise InProgress("This request is still running.", retry_after_s=2.0)
+    for image in record.images:
+        await app.storage.delete(image.name)
+    await app.storage.delete(f"turns/{record.id}")
+    await app.records.delete_request(record)
+    return http.show(view.DeletedView(id=record.id))
+
+
+async def get_image(request: Request) -> Response:
+    """A picture's bytes, for whoever holds its signed link or its account's key."""
+    app, image_id = http.app(), request.path_params["id"]
+    match = re.fullmatch(r"img_([a-z2-7]{1,64})_([0-9]{1,4})", image_id)
+    if match is None:
+        raise NotFound("There is no such image.")
+    request_id, n = f"req_{match[1]}", match[2]
+    if "signature" in request.query_params:
+        path = f"/account/images/{image_id}"
+        app.links.check("GET", path, dict(request.query_params), app.clock())
+    else:
+        caller = await http.caller(request)
+        if await app.records.request(caller.account_id, request_id) is None:
+            raise NotFound("There is no such image.")
+    blob = await app.storage.get(f"images/{request_id}/{n}")
+    if blob is None:
+        raise NotFound("This image has been deleted.")
+    headers = {
+        "cache-control": "private, max-age=86400, immutable",
+        "content-security-policy": "default-src 'none'; sandbox",
+        "x-content-type-options": "nosniff",
+    }
+    return Response(blob.data, media_type=blob.content_type, headers=headers)
+
+
+async def show_usage(request: Request) -> Response:
+    """What was made and spent between two days, by day, model or provider."""
+    caller = await http.caller(request)
+    http.only_query(request, "from", "to", "group_by")
+    app, query = http.app(), request.query_params
+    last = _day(query.get("to"), app.today(), "to")
+    first = _day(query.get("from"), last - timedelta(days=30), "from")
+    if not first <= last <= first + timedelta(days=366):
+        raise InvalidRequest("from comes before to, by at most a year.", param="from")
+    group_by = _one_of(query.get("group_by", "day"), ("day", "model", "provider"), "group_by")
+    rows = await app.records.usage(caller.account_id, first.isoformat(), last.isoformat())
+    groups = view.of_usage(rows, group_by or "day")
+    return http.show(view.list_of(Page(tuple(groups))))
+
+
+async def list_ledger(request: Request) -> Response:
+    """Every grant, charge and expiry, newest first."""
+    caller = await http.caller(request)
+    http.only_query(request, "limit", "cursor")
+    limit = http.whole_number(request, "limit", 20, MOST_LISTED)
+    cursor = request.query_params.get("cursor")
+    page = await http.app().records.entries(caller.account_id, limit, cursor)
+    return http.show(view.list_of(Page(tuple(map(view.of_entry, page.items)), page.cursor)))
+
+
+async def create_upload(request: Request) -> Response:
+    """Leave to send one file straight to storage."""
+    caller = await http.caller(request)
+    wanted = body.validated(uploads.UploadBody, await http.fields(request))
+    return http.show(await uploads.create(http.app(), caller.account_id, wanted), status=201)
+
+
+async def put_upload(request: Request) -> Response:
+    """Where an upload goes when storage cannot take it itself."""
+    app, path = http.app(), f"/account/uploads/{request.path_params['id']}"
+    claims = dict(request.query_params)
+    app.links.check("PUT", path, claims, app.clock())
+    data = await http.body(request)
+    await uploads.receive(app, claims, data, request.headers.get("content-type", ""))
+    return Response(status_code=204)
+
+
+async def _own(request: Request) -> Record:
+    """The caller's request of that id. Raises NotFound."""
+    caller = await http.caller(request)
+    found = await http.app().records.request(caller.account_id, request.path_params["id"])
+    if found is None:
+        raise NotFound("There is no such request.", param="id")
+    return found
+
+
+def _one_of(value: str | None, allowed: tuple[T, ...], param: str) -> T | None:
+    if value is None:
+        return None
+    for one in allowed:
+        if one == value:
+            return one
+    raise InvalidRequest(f"{param} is one of {', '.join(map(str, allowed))}.", param=param)
+
+
+def _day(text: str | None, default: date, param: str) -> date:
+    try:
+        return date.fromisoformat(text) if text else default
+    except ValueError as error:
+        raise InvalidRequest(f"{param} is a day such as 2026-11-21.", param=param) from error
+
+
+APP = http.routes(
+    "account",
+    [
+        ("GET", "", show_account),
+        ("GET", "/requests", list_requests),
+        ("GET", "/requests/{id}", show_request),
+        ("DELETE", "/requests/{id}", delete_request),
+        ("POST", "/requests/{id}/cancel", cancel_request),
+        ("GET", "/images/{id}", get_image),
+        ("GET", "/usage", show_usage),
+        ("GET", "/ledger", list_ledger),
+        ("POST", "/uploads", create_upload),
+        ("PUT", "/uploads/{id}", put_upload),
+    ],
+)
+
+
+@functions_framework.aio.http
+async def account(_request: Request) -> Starlette:
+    """The deployed function."""
+    return APP

@@ -1,0 +1,37 @@
+"""`POST /edit`: images, perhaps a mask or an earlier result, and an instruction → images."""
+
+from __future__ import annotations
+
+import functions_framework.aio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions import http
+from shared import body
+from shared.generate import Ask, in_base64, run
+
+
+async def create(request: Request) -> Response:
+    """Change pictures as the prompt says; JSON or multipart."""
+    caller = await http.caller(request)
+    parsed = await _read(request)
+    ask = Ask(caller, parsed.request, parsed.fingerprint, http.idempotency_key(request))
+    answer = await run(http.app(), ask)
+    return http.answer(answer, await in_base64(http.app(), ask, answer))
+
+
+async def _read(request: Request) -> body.Parsed:
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        texts, files = await http.form(request)
+        return body.edit(body.from_form(texts), files)
+    return body.edit(await http.fields(request), body.Files())
+
+
+APP = http.routes("edit", [("POST", "", create)])
+
+
+@functions_framework.aio.http
+async def edit(_request: Request) -> Starlette:
+    """The deployed function."""
+    return APP

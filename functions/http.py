@@ -1,0 +1,240 @@
+"""What every HTTP function shares: reading a request, and rendering an answer or an error. The
+only place where an error becomes a status and a body."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from shared import log, view
+from shared.app import App, build
+from shared.body import Files
+from shared.domain import Caller
+from shared.errors import (
+    DarkroomError,
+    Internal,
+    InvalidRequest,
+    NotFound,
+    PayloadTooLarge,
+    by_code,
+)
+from shared.generate import Answer
+from shared.settings import Settings
+
+MAX_BODY_BYTES = 32 * 2**20
+"""What Cloud Functions take (cloud.google.com/functions/quotas, 2026-11)."""
+LONGEST_KEY = 255
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+_APPS: list[App] = []
+
+
+def app() -> App:
+    """The App of this process, built when the first request needs it: after the server forked."""
+    if not _APPS:
+        settings = Settings.from_env()
+        log.start(settings.log_level, settings.project)
+        use(build(settings))
+    return _APPS[-1]
+
+
+def use(app: App) -> None:
+    """Serve requests with this App from now on."""
+    _APPS[:] = [app]
+
+
+def routes(name: str, endpoints: Sequence[tuple[str, str, Handler]]) -> Starlette:
+    """An ASGI app of (method, path, handler), answering at `/` and under the function's name."""
+    paths: dict[str, dict[str, Handler]] = {}
+    for method, path, handler in endpoints:
+        paths.setdefault(path, {})[method] = handler
+    table = [
+        Route(path or "/", _endpoint(handlers), methods=list(handlers))
+        for path, handlers in paths.items()
+    ]
+    named = (
+        [Route(f"/{name}", _endpoint(paths[""]), methods=list(paths[""]))] if "" in paths else []
+    )
+    starlette = Starlette(
+        routes=[*named, Mount(f"/{name}", routes=table), *table],
+        exception_handlers={HTTPException: _no_such_route},
+    )
+    starlette.router.redirect_slashes = False
+    return starlette
+
+
+def _endpoint(handlers: Mapping[str, Handler]) -> Handler:
+    async def endpoint(request: Request) -> Response:
+        _follow_trace(request)
+        method = "GET" if request.method == "HEAD" else request.method
+        try:
+            return await handlers[method](request)
+        except DarkroomError as error:
+            return refuse(error)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception as error:
+            log.crash("function.crashed", error)
+            return refuse(Internal("Something broke here. Try again."))
+
+    return endpoint
+
+
+async def caller(request: Request) -> Caller:
+    """Who sent it. Raises Unauthenticated."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    key = token.strip() if scheme.lower() == "bearer" else None
+    key = key or request.headers.get("x-api-key") or request.headers.get("x-goog-api-key")
+    return await app().accounts.authenticate(key)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The header, or None. Raises InvalidRequest for one that is empty or too long."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= LONGEST_KEY:
+        raise InvalidRequest(
+            f"An idempotency key has 1 to {LONGEST_KEY} characters.", param="Idempotency-Key"
+        )
+    return key
+
+
+async def fields(request: Request) -> dict[str, Any]:
+    """The JSON object of the body. Raises InvalidRequest, PayloadTooLarge."""
+    try:
+        value = json.loads(await body(request))
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest("The body has to be a JSON object.") from error
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body has to be a JSON object.")
+    return value
+
+
+async def body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body. Raises PayloadTooLarge as soon as it is seen to be too long."""
+    too_large = PayloadTooLarge(f"A body has at most {limit // 2**20} MB.", param="body")
+    if int(request.headers.get("content-length", "0")) > limit:
+        raise too_large
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > limit:
+            raise too_large
+    return bytes(data)
+
+
+async def form(request: Request) -> tuple[dict[str, str], Files]:
+    """The text parts of a multipart body, and its images. Raises InvalidRequest,
+    PayloadTooLarge."""
+    whole = await body(request)
+
+    async def replay() -> dict[str, Any]:
+        return {"type": "http.request", "body": whole, "more_body": False}
+
+    try:
+        parts = await Request(request.scope, replay).form(max_part_size=MAX_BODY_BYTES)
+    except (MultiPartException, HTTPException) as error:
+        raise InvalidRequest("The multipart body cannot be read.") from error
+    texts: dict[str, str] = {}
+    images: list[bytes] = []
+    mask: bytes | None = None
+    for name, part in parts.multi_items():
+        if isinstance(part, str):
+            texts[name] = part
+        elif name in ("image", "image[]"):
+            images.append(await part.read())
+        elif name == "mask":
+            mask = await part.read()
+        else:
+            raise InvalidRequest(f"No file is expected in the part {name!r}.", param=name)
+    return texts, Files(tuple(images), mask)
+
+
+def whole_number(request: Request, name: str, default: int, most: int) -> int:
+    """A query parameter from 1 to `most`. Raises InvalidRequest."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        raise InvalidRequest(f"{name} is a whole number from 1 to {most}.", param=name)
+    return int(text)
+
+
+def only_query(request: Request, *known: str) -> None:
+    """Refuse query parameters that mean nothing here. Raises InvalidRequest."""
+    for name in request.query_params:
+        if name not in known:
+            raise InvalidRequest(
+                f"There is no query parameter {name!r}: there are {', '.join(known) or 'none'}.",
+                param=name,
+            )
+
+
+def show(
+    shown: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A view as JSON."""
+    return Response(shown.model_dump_json(), status, headers=headers, media_type="application/json")
+
+
+def refuse(error: DarkroomError, headers: Mapping[str, str] | None = None) -> Response:
+    """An error as its status, its body and, where waiting helps, Retry-After."""
+    log.event(
+        "request.refused",
+        severity="ERROR" if error.status >= 500 else "INFO",
+        code=error.code,
+        param=error.param,
+        private=error.private,
+    )
+    headers = dict(headers or {})
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return show(view.of_error(error), status=error.status, headers=headers)
+
+
+def answer(result: Answer, inline: Sequence[str]) -> Response:
+    """An ended request: 200 with its object, or the error it ended with."""
+    record = result.record
+    headers = {"x-request-id": record.id}
+    if result.replayed:
+        headers["idempotent-replayed"] = "true"
+    if record.error is None or record.status == "succeeded":
+        shown = view.of_request(record, app().links, app().clock(), inline)
+        return show(shown, headers=headers)
+    problem = record.error
+    if problem.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(problem.retry_after_s)))
+    shown_error = view.ErrorView(error=view.of_problem(problem, record.id))
+    return show(shown_error, status=by_code(problem.code).status, headers=headers)
+
+
+def _follow_trace(request: Request) -> None:
+    """Put the trace the platform sends (W3C traceparent, or its own header) on our log lines."""
+    parent = request.headers.get("traceparent", "")
+    match = re.fullmatch(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", parent)
+    own = re.match(r"([0-9a-f]{32})(/|$)", request.headers.get("x-cloud-trace-context", ""))
+    found = match or own
+    log.trace.set(found.group(1) if found else None)
+    log.request_id.set(None)
+
+
+async def _no_such_route(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405, in our words."""
+    assert isinstance(error, HTTPException)  # noqa: S101 # what the handler is registered for
+    if error.status_code == 405:
+        wrong = InvalidRequest(f"{request.method} does not go with {request.url.path}.")
+        return show(view.of_error(wrong), status=405, headers=error.headers)
+    return refuse(NotFound(f"There is nothing at {request.url.path}."))

@@ -1,0 +1,97 @@
+"""`/models`: the catalogue, price estimates and the API's description; public."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import functions_framework.aio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from functions import http
+from shared import body, openapi, view
+from shared.catalogue.rows import Model
+from shared.catalogue_view import of_model
+from shared.errors import InvalidRequest
+from shared.estimate import estimate
+from shared.records import Page
+
+_CACHED = {"cache-control": "public, max-age=60"}
+
+
+async def list_models(request: Request) -> Response:
+    """Models that can do what the query says, in the catalogue's order or by price or speed."""
+    http.only_query(
+        request, "operation", "provider", "resolution", "seed", "mask", "batch", "status", "sort"
+    )
+    app, query = http.app(), request.query_params
+    today = app.today()
+    tests: dict[str, Callable[[Model, str], bool]] = {
+        "operation": lambda m, v: v in m.operations,
+        "provider": lambda m, v: any(r.provider == v for r in m.routes),
+        "resolution": lambda m, v: v in m.resolutions,
+        "seed": lambda m, v: m.seed == _flag(v, "seed"),
+        "mask": lambda m, v: m.mask == _flag(v, "mask"),
+        "batch": lambda m, v: any(r.batch_price for r in m.routes) == _flag(v, "batch"),
+        "status": lambda m, v: m.lifecycle(today) == v,
+    }
+    models = [
+        model
+        for model in app.catalogue.models.values()
+        if all(fits(model, query[name]) for name, fits in tests.items() if name in query)
+    ]
+    if "sort" in query:
+        models.sort(key=_sorting(query["sort"]))
+    views = tuple(of_model(model, today) for model in models)
+    return http.show(view.list_of(Page(views)), headers=_CACHED)
+
+
+async def show_model(request: Request) -> Response:
+    """One model, by id or alias, retired or not."""
+    app = http.app()
+    model = app.catalogue.find(request.path_params["id"])
+    return http.show(of_model(model, app.today()), headers=_CACHED)
+
+
+async def estimate_cost(request: Request) -> Response:
+    """Every route that can do a request, with its price, and every other with its reason."""
+    app = http.app()
+    parsed = body.estimate(await http.fields(request))
+    return http.show(estimate(parsed, app.catalogue, app.today()))
+
+
+async def show_openapi(request: Request) -> Response:
+    """The OpenAPI 3.1 description of the whole API."""
+    return JSONResponse(openapi.document(http.app().settings.public_url), headers=_CACHED)
+
+
+def _flag(text: str, param: str) -> bool:
+    if text not in ("true", "false"):
+        raise InvalidRequest(f"{param} is true or false.", param=param)
+    return text == "true"
+
+
+def _sorting(by: str) -> Callable[[Model], float]:
+    if by == "speed":
+        return lambda model: model.typical_seconds
+    if by == "price":
+        return lambda model: min(r.price.micros(model.resolutions[0]) or 0 for r in model.routes)
+    raise InvalidRequest("sort is price or speed.", param="sort")
+
+
+APP = http.routes(
+    "models",
+    [
+        ("GET", "", list_models),
+        ("POST", "/estimate", estimate_cost),
+        ("GET", "/openapi.json", show_openapi),
+        ("GET", "/{id}", show_model),
+    ],
+)
+
+
+@functions_framework.aio.http
+async def models(_request: Request) -> Starlette:
+    """The deployed function."""
+    return APP

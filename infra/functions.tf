@@ -1,0 +1,190 @@
+# One entry per function imported in main.py; everything else about functions is derived from it.
+# Sizes are estimates, not measurements: a 4K picture takes some 70 MB while it is unpacked.
+locals {
+  functions = {
+    account = {
+      memory          = "1Gi"
+      cpu             = "1"
+      concurrency     = 40
+      timeout_s       = 60
+      min_instances   = 0
+      max_instances   = 20
+      public          = true
+      calls_providers = false
+      roles = {
+        bucket   = "roles/storage.objectUser"             # serves pictures, deletes them, takes uploads
+        database = "roles/datastore.user"                 # reads records, forgets requests
+        itself   = "roles/iam.serviceAccountTokenCreator" # signs upload links with the IAM API
+      }
+    }
+    edit = {
+      memory          = "2Gi"
+      cpu             = "1"
+      concurrency     = 10
+      timeout_s       = 960 # a caller may wait 900 s
+      min_instances   = 0
+      max_instances   = 100
+      public          = true
+      calls_providers = true
+      roles = {
+        bucket   = "roles/storage.objectUser" # reads sources, stores results and turns
+        database = "roles/datastore.user"     # reserves, settles and releases
+      }
+    }
+    generate = {
+      memory          = "2Gi"
+      cpu             = "1"
+      concurrency     = 20
+      timeout_s       = 960 # a caller may wait 900 s
+      min_instances   = 0
+      max_instances   = 100
+      public          = true
+      calls_providers = true
+      roles = {
+        bucket   = "roles/storage.objectUser" # stores pictures, reads them again for a replay
+        database = "roles/datastore.user"     # reserves, settles and releases
+      }
+    }
+    models = {
+      memory          = "512Mi"
+      cpu             = "1"
+      concurrency     = 80
+      timeout_s       = 60
+      min_instances   = 0
+      max_instances   = 10
+      public          = true
+      calls_providers = false
+      roles           = {} # the catalogue is part of the source
+    }
+    sweep = {
+      memory          = "1Gi"
+      cpu             = "1"
+      concurrency     = 1
+      timeout_s       = 540 # below the longest time Pub/Sub waits for a push, 600 s
+      min_instances   = 0
+      max_instances   = 1 # a second sweep would only race the first
+      public          = false
+      calls_providers = false
+      roles = {
+        bucket   = "roles/storage.objectViewer" # looks for what a dead instance stored
+        database = "roles/datastore.user"       # settles or releases what it held
+      }
+    }
+  }
+
+  public_url = coalesce(var.public_url, "https://${var.region}-${var.project}.cloudfunctions.net")
+}
+
+data "archive_file" "source" {
+  type             = "zip"
+  source_dir       = "${path.module}/.."
+  output_path      = "${path.module}/.build/source.zip"
+  output_file_mode = "0644" # the hash must not depend on who zips
+
+  excludes = [
+    "**/*.pyc",
+    "**/__pycache__",
+    ".*",
+    "Makefile",
+    "cloudbuild.yaml",
+    "data",
+    "docs",
+    "infra",
+    "pyproject.toml",
+    "requirements-dev.*",
+    "tests",
+  ]
+}
+
+resource "google_storage_bucket_object" "source" {
+  bucket = google_storage_bucket.source.name
+  # A new name is what makes the functions build anew.
+  name   = "source-${data.archive_file.source.output_sha256}.zip"
+  source = data.archive_file.source.output_path
+}
+
+resource "google_artifact_registry_repository" "functions" {
+  repository_id = "functions"
+  location      = var.region
+  format        = "DOCKER"
+
+  cleanup_policies {
+    id     = "delete-old"
+    action = "DELETE"
+    condition {
+      older_than = "2592000s"
+    }
+  }
+  cleanup_policies {
+    id     = "keep-recent"
+    action = "KEEP"
+    most_recent_versions {
+      keep_count = 3
+    }
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_cloudfunctions2_function" "function" {
+  for_each = local.functions
+
+  name     = replace(each.key, "_", "-")
+  location = var.region
+
+  build_config {
+    runtime           = "python313"
+    entry_point       = each.key
+    service_account   = google_service_account.builder.id
+    docker_repository = google_artifact_registry_repository.functions.id
+
+    automatic_update_policy {}
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket.source.name
+        object = google_storage_bucket_object.source.name
+      }
+    }
+  }
+
+  service_config {
+    available_memory                 = each.value.memory
+    available_cpu                    = each.value.cpu
+    max_instance_request_concurrency = each.value.concurrency
+    timeout_seconds                  = each.value.timeout_s
+    min_instance_count               = each.value.min_instances
+    max_instance_count               = each.value.max_instances
+    # Pushes of the project's own subscriptions count as internal.
+    ingress_settings               = each.value.public ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY"
+    all_traffic_on_latest_revision = true
+    service_account_email          = google_service_account.function[each.key].email
+
+    environment_variables = {
+      DARKROOM_BUCKET             = google_storage_bucket.images.name
+      DARKROOM_FIRESTORE_DATABASE = google_firestore_database.records.name
+      DARKROOM_PUBLIC_URL         = local.public_url
+      # Else the framework finds out by importing main.py, and then replaces our logging.
+      FUNCTION_USE_ASGI    = "true"
+      GOOGLE_CLOUD_PROJECT = var.project
+    }
+
+    dynamic "secret_environment_variables" {
+      for_each = local.mounts[each.key]
+      content {
+        key        = secret_environment_variables.value
+        project_id = var.project
+        secret     = google_secret_manager_secret.secret[secret_environment_variables.value].secret_id
+        version    = "latest"
+      }
+    }
+  }
+
+  # The build and the first instance fail without these, which nothing above refers to.
+  depends_on = [
+    google_artifact_registry_repository_iam_member.builder,
+    google_project_iam_member.builder,
+    google_secret_manager_secret_iam_member.function,
+    google_storage_bucket_iam_member.builder,
+  ]
+}

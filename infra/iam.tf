@@ -1,0 +1,107 @@
+locals {
+  _grants = merge([
+    for name, function in local.functions : {
+      for on, role in function.roles : "${name} on ${on}" => { function = name, on = on, role = role }
+    }
+  ]...)
+
+  _mounts = merge([
+    for name, secrets in local.mounts : {
+      for secret in secrets : "${name} ${secret}" => { function = name, secret = secret }
+    }
+  ]...)
+}
+
+resource "google_service_account" "function" {
+  for_each = local.functions
+
+  account_id   = "fn-${replace(each.key, "_", "-")}"
+  display_name = "Darkroom function ${each.key}"
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_service_account" "builder" {
+  account_id   = "darkroom-builder"
+  display_name = "Darkroom: builds the functions"
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_service_account" "pusher" {
+  account_id   = "darkroom-pusher"
+  display_name = "Darkroom: whom Pub/Sub calls private functions as"
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_storage_bucket_iam_member" "function" {
+  for_each = { for key, grant in local._grants : key => grant if grant.on == "bucket" }
+
+  bucket = google_storage_bucket.images.name
+  role   = each.value.role
+  member = google_service_account.function[each.value.function].member
+}
+
+resource "google_project_iam_member" "function" {
+  for_each = { for key, grant in local._grants : key => grant if grant.on == "database" }
+
+  project = var.project
+  role    = each.value.role
+  member  = google_service_account.function[each.value.function].member
+
+  # Firestore has no bindings of its own: a condition keeps it to the one database.
+  condition {
+    title      = "database-${var.database}"
+    expression = "resource.name == \"projects/${var.project}/databases/${var.database}\""
+  }
+}
+
+resource "google_service_account_iam_member" "function" {
+  for_each = { for key, grant in local._grants : key => grant if grant.on == "itself" }
+
+  service_account_id = google_service_account.function[each.value.function].name
+  role               = each.value.role
+  member             = google_service_account.function[each.value.function].member
+}
+
+resource "google_secret_manager_secret_iam_member" "function" {
+  for_each = local._mounts
+
+  secret_id = google_secret_manager_secret.secret[each.value.secret].id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.function[each.value.function].member
+}
+
+resource "google_project_iam_member" "builder" {
+  project = var.project
+  role    = "roles/logging.logWriter"
+  member  = google_service_account.builder.member
+}
+
+resource "google_storage_bucket_iam_member" "builder" {
+  bucket = google_storage_bucket.source.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.builder.member
+}
+
+resource "google_artifact_registry_repository_iam_member" "builder" {
+  repository = google_artifact_registry_repository.functions.name
+  location   = var.region
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.builder.member
+}
+
+resource "google_cloud_run_v2_service_iam_member" "invoker" {
+  for_each = local.functions
+
+  name     = google_cloudfunctions2_function.function[each.key].name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = each.value.public ? "allUsers" : google_service_account.pusher.member
+
+  # A function that is made anew starts with no invoker.
+  lifecycle {
+    replace_triggered_by = [google_cloudfunctions2_function.function[each.key].id]
+  }
+}

@@ -1,0 +1,55 @@
+variable "database" {
+  description = "The Firestore database's id. A database of its own keeps other applications of the project out."
+  type        = string
+  default     = "darkroom"
+}
+
+variable "enabled_providers" {
+  description = "Whose API keys the functions get, e.g. [\"GEMINI\"]. Add a provider only once its secret has a version: a function does not start while a secret it mounts has none."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(setsubtract(var.enabled_providers, local.providers)) == 0
+    error_message = "Known providers: ${join(", ", local.providers)}."
+  }
+}
+
+variable "image_retention_days" {
+  description = "After how many days a stored object is deleted; 0 keeps all until their owners delete them."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.image_retention_days >= 0 && floor(var.image_retention_days) == var.image_retention_days
+    error_message = "Whole days, 0 or more."
+  }
+}
+
+variable "project" {
+  description = "The id of an existing project with billing."
+  type        = string
+
+  validation {
+    # Also keeps out legacy ids such as example.com:project, whose host names differ.
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
+    error_message = "A project id has 6 to 30 lower-case letters, digits and hyphens."
+  }
+}
+
+variable "public_url" {
+  description = "Where callers find the functions, each at /<name>. Links to pictures start with it. By default the host that Google gives to a project's functions in a region."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.public_url == null || can(regex("^https://[^/]+$", var.public_url))
+    error_message = "https:// and a host, with no path."
+  }
+}
+
+variable "region" {
+  description = "Where everything runs and lies; it cannot be changed later without losing the data."
+  type        = string
+  default     = "us-central1"
+}

@@ -1,0 +1,24 @@
+terraform {
+  required_version = ">= 1.12"
+
+  required_providers {
+    archive = {
+      source  = "hashicorp/archive"
+      version = "~> 2.7"
+    }
+    google = {
+      source  = "hashicorp/google"
+      version = "~> 8.0"
+    }
+  }
+
+  # Its bucket is given at `terraform init`: see README.md.
+  backend "gcs" {
+    prefix = "darkroom"
+  }
+}
+
+provider "google" {
+  project = var.project
+  region  = var.region
+}

@@ -1,0 +1,150 @@
+"""The composition root: settings in, a working App out. The only place that knows the concrete
+backends, and imports each only when it is the one chosen."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from random import Random
+from time import monotonic
+from typing import Any, TypeVar
+
+import httpx
+
+from shared.accounts import Accounts
+from shared.catalogue import Catalogue, load
+from shared.fetch import Fetcher
+from shared.links import Links
+from shared.records import Records
+from shared.sandbox import InProcess, Sandbox
+from shared.settings import Settings
+from shared.sources import Loader
+from shared.storage import Storage
+from shared.transport import Transport
+
+T = TypeVar("T")
+Clock = Callable[[], datetime]
+Sleep = Callable[[float], Awaitable[None]]
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+def utc_now() -> datetime:
+    """The time, aware."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """130 random bits in 26 letters: ids are never in order, so no index gets a hot end."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(26))
+
+
+@dataclass
+class App:
+    """Everything a request needs, built once a process. Tests put in their own clock, ids and
+    sleep."""
+
+    settings: Settings
+    catalogue: Catalogue
+    records: Records
+    storage: Storage
+    transport: Transport
+    accounts: Accounts
+    fetcher: Fetcher
+    links: Links
+    clock: Clock = utc_now
+    new_id: Callable[[], str] = new_id
+    sleep: Sleep = asyncio.sleep
+    random: Random = field(default_factory=Random)
+    _work: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start work that outlives the request that asked for it."""
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        return task
+
+    def loader(self, account_id: str) -> Loader:
+        """What an account's request may load images with."""
+        return Loader(self.records, self.storage, self.fetcher, account_id)
+
+    def today(self) -> date:
+        """The UTC day, by which the catalogue's lifecycles go."""
+        return self.clock().date()
+
+    async def close(self) -> None:
+        """Finish the work begun, then let go of every connection."""
+        if self._work:
+            await asyncio.gather(*self._work, return_exceptions=True)
+        await self.transport.close()
+        await self.fetcher.close()
+        await self.storage.close()
+        await self.records.close()
+
+
+def build(
+    settings: Settings,
+    *,
+    clock: Clock = utc_now,
+    sleep: Sleep = asyncio.sleep,
+    live: httpx.AsyncBaseTransport | None = None,
+) -> App:
+    """The App of these settings; nothing is connected yet. Raises BadCatalogue. `live` stands in
+    for the network between us and the providers."""
+    catalogue, random = load(settings.catalogue_overlay), Random()  # noqa: S311 # jitter, no secret
+    records = _records(settings, random)
+    sandbox = InProcess(Sandbox(catalogue, lambda: clock().date()), sleep)
+    return App(
+        settings=settings,
+        catalogue=catalogue,
+        records=records,
+        storage=_storage(settings),
+        transport=Transport(
+            catalogue=catalogue,
+            credentials=settings.credentials,
+            live=httpx.AsyncClient(
+                transport=live, timeout=_timeouts(), limits=_limits(), trust_env=False
+            ),
+            sandbox=httpx.AsyncClient(transport=sandbox),
+            sleep=sleep,
+            random=random,
+        ),
+        accounts=Accounts(records, monotonic),
+        fetcher=Fetcher(allow_private=settings.allow_private_urls),
+        links=Links(settings.public_url, (settings.signing_secret or "").encode()),
+        clock=clock,
+        sleep=sleep,
+        random=random,
+    )
+
+
+def _records(settings: Settings, random: Random) -> Records:
+    if settings.firestore_database:
+        from shared.records.firestore import Firestore
+
+        return Firestore(settings.project, settings.firestore_database, random, asyncio.sleep)
+    from shared.records.sqlite import Sqlite
+
+    return Sqlite(settings.data / "darkroom.db")
+
+
+def _storage(settings: Settings) -> Storage:
+    if settings.bucket:
+        from shared.storage.gcs import Gcs
+
+        return Gcs(settings.bucket)
+    from shared.storage.disk import Disk
+
+    return Disk(settings.data)
+
+
+def _timeouts() -> httpx.Timeout:
+    """Only connecting is timed here: how long an answer may take is the provider row's to say."""
+    return httpx.Timeout(None, connect=10.0, pool=30.0)
+
+
+def _limits() -> httpx.Limits:
+    return httpx.Limits(max_connections=1000, max_keepalive_connections=100)

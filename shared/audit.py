@@ -1,0 +1,246 @@
+"""The ledger check: whether every account's wallet, ledger, requests and usage tell one story.
+It only reads. Amounts are integer micro-dollars."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from shared.domain import Entry, Record
+from shared.ledger import Shard, Standing
+from shared.pricing import usd
+from shared.records import Page, Records, RequestFilter
+
+T = TypeVar("T")
+
+_PAGE = 500
+_TOGETHER = 50
+_TRIES = 5
+_OPEN = ("queued", "running")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that does not add up. `subject` is the id of what it is about: an account, a
+    request, a ledger entry or a grant; or a shard's number."""
+
+    account_id: str
+    subject: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How much was checked, and what of it does not add up."""
+
+    accounts: int
+    requests: int
+    entries: int
+    balance_micros: int
+    findings: tuple[Finding, ...]
+
+
+async def check(records: Records) -> Audit:
+    """Check every account. Requests that are running are as they should be; one that starts or
+    ends while its account is read makes it read the account again."""
+    books = [await _quiet_books(records, account.id) for account in await records.accounts()]
+    return Audit(
+        accounts=len(books),
+        requests=sum(b.requests for b in books),
+        entries=sum(b.entries for b in books),
+        balance_micros=sum(b.micros for b in books),
+        findings=tuple(finding for b in books for finding in b.findings),
+    )
+
+
+@dataclass
+class _Books:
+    """What reading one account came to. `uncharged` and `unclaimed` hold requests that succeeded
+    and charges whose other half has not been read yet."""
+
+    account_id: str
+    requests: int = 0
+    entries: int = 0
+    micros: int = 0
+    charged_micros: int = 0
+    held: Counter[int] = field(default_factory=Counter)
+    running: Counter[int] = field(default_factory=Counter)
+    granted: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    uncharged: dict[str, Record] = field(default_factory=dict)
+    unclaimed: dict[str, Entry] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def find(self, subject: str, message: str) -> None:
+        self.findings.append(Finding(self.account_id, subject, message))
+
+    def add_record(self, record: Record) -> None:
+        self.requests += 1
+        if record.status in _OPEN:
+            self.running[record.hold.shard] += 1
+            for part in record.hold.parts:
+                self.held[part.shard] += part.micros
+                self.left[part.grant_id] += part.micros
+        self.judge(record)
+        charge = self.unclaimed.pop(record.id, None)
+        if charge is not None:
+            self.match(record, charge)
+        elif record.status == "succeeded":
+            self.uncharged[record.id] = record
+
+    def add_entry(self, entry: Entry) -> None:
+        self.entries += 1
+        self.micros += entry.micros
+        if entry.kind != "charge":
+            self.granted[entry.grant_id or ""] += entry.micros
+            return
+        self.charged_micros -= entry.micros
+        request_id = entry.request_id or ""
+        record = self.uncharged.pop(request_id, None)
+        if record is not None:
+            self.match(record, entry)
+        elif request_id in self.unclaimed:
+            self.find(entry.id, f"{request_id} is charged twice")
+        else:
+            self.unclaimed[request_id] = entry
+
+    def judge(self, record: Record) -> None:
+        """Look at a request alone."""
+        for problem in _problems(record):
+            self.find(record.id, problem)
+
+    def match(self, record: Record, charge: Entry) -> None:
+        """Look at a request and a charge of it together."""
+        charged, asked = usd(-charge.micros), usd(record.charged_micros)
+        if record.status != "succeeded":
+            self.find(record.id, f"it is {record.status}, and the ledger charges {charged}")
+        elif charged != asked:
+            self.find(record.id, f"it says {asked} were charged, the ledger {charged}")
+
+    def compare(self, standing: Standing, used_micros: int) -> None:
+        """Set what was read against the wallet and the usage."""
+        ledger, wallet = usd(self.micros), usd(standing.balance_micros())
+        if ledger != wallet:
+            self.find(self.account_id, f"the ledger comes to {ledger}, the wallet to {wallet}")
+        used, charged = usd(used_micros), usd(self.charged_micros)
+        if used != charged:
+            self.find(self.account_id, f"the usage comes to {used}, the charges to {charged}")
+        for shard in standing.shards:
+            self.compare_shard(shard)
+        for grant_id in sorted({*self.granted, *self.left}):
+            if self.left[grant_id] > self.granted[grant_id]:
+                left, granted = usd(self.left[grant_id]), usd(self.granted[grant_id])
+                self.find(
+                    grant_id, f"{left} are left or held of it, {granted} granted and not expired"
+                )
+
+    def compare_shard(self, shard: Shard) -> None:
+        """Set a shard against the open requests."""
+        name, held, running = f"shard {shard.index}", usd(shard.held), shard.running
+        open_held, open_running = usd(self.held[shard.index]), self.running[shard.index]
+        if held != open_held:
+            self.find(name, f"it counts {held} as held, open requests hold {open_held}")
+        if running != open_running:
+            self.find(name, f"it counts {running} open requests, there are {open_running}")
+        for grant_id, lot in shard.lots.items():
+            self.left[grant_id] += lot.micros
+            if lot.micros < 0:
+                self.find(name, f"it has {usd(lot.micros)} of {grant_id}")
+
+
+async def _quiet_books(records: Records, account_id: str) -> _Books:
+    """The books of an account that stood still while it was read: everything that moves money
+    gives a shard of the wallet a new version."""
+    for _ in range(_TRIES):
+        before = await records.look(account_id, None)
+        books = await _books(records, before)
+        after = await records.look(account_id, None)
+        if [s.version for s in before.shards] == [s.version for s in after.shards]:
+            return books
+    busy = Finding(account_id, account_id, "not checked: it changed whenever it was read")
+    return _Books(account_id, books.requests, books.entries, books.micros, findings=[busy])
+
+
+async def _books(records: Records, standing: Standing) -> _Books:
+    account_id = standing.account.id
+    books = _Books(account_id)
+    entries = _pages(lambda cursor: records.entries(account_id, _PAGE, cursor))
+    requests = _pages(lambda cursor: records.requests(account_id, RequestFilter(), _PAGE, cursor))
+    async for item in _newest_first(entries, requests):
+        if isinstance(item, Entry):
+            books.add_entry(item)
+        else:
+            books.add_record(item)
+    for request_id in books.uncharged:
+        books.find(request_id, "it succeeded, and the ledger has no charge of it")
+    await _claim(records, books)
+    usage = await records.usage(account_id, "0001-01-01", "9999-12-31")
+    books.compare(standing, sum(row.micros for row in usage))
+    return books
+
+
+async def _claim(records: Records, books: _Books) -> None:
+    """Find the requests of the charges left over: lists do not show deleted ones."""
+    charges = list(books.unclaimed.values())
+    for start in range(0, len(charges), _TOGETHER):
+        some = charges[start : start + _TOGETHER]
+        looks = (records.look(books.account_id, charge.request_id) for charge in some)
+        for charge, standing in zip(some, await asyncio.gather(*looks), strict=True):
+            record = standing.request
+            if record is None or record.account_id != books.account_id:
+                books.find(charge.id, f"the account has no request {charge.request_id}")
+            elif record.status == "succeeded" and not record.deleted:
+                books.find(charge.id, f"{record.id} is charged twice")
+            else:
+                if record.deleted:
+                    books.judge(record)
+                books.match(record, charge)
+
+
+def _problems(record: Record) -> Iterator[str]:
+    """What is wrong with a request taken alone. A deleted one no longer says what it made."""
+    hold, charged = record.hold, record.charged_micros
+    parts = sum(part.micros for part in hold.parts)
+    if parts != hold.micros:
+        yield f"its hold of {usd(hold.micros)} has parts of {usd(parts)}"
+    if charged > hold.micros:
+        yield f"{usd(charged)} were charged, {usd(hold.micros)} held"
+    if record.status != "succeeded":
+        if charged:
+            yield f"it is {record.status}, and {usd(charged)} were charged"
+    elif not record.deleted:
+        route_key, images = f"{record.provider}:{record.model}", len(record.images)
+        unit = record.quote.unit_micros.get(route_key)
+        if unit is None:
+            yield f"it was made by {route_key}, which was not quoted"
+        elif charged != min(unit * images, hold.micros):
+            yield f"{usd(charged)} were charged for {images} images at {usd(unit)}"
+
+
+async def _newest_first(
+    entries: AsyncIterator[Entry], requests: AsyncIterator[Record]
+) -> AsyncIterator[Entry | Record]:
+    """Both lists as one by time, so that a request and its charge come close together and few
+    wait for their other half."""
+    entry, record = await anext(entries, None), await anext(requests, None)
+    while entry is not None or record is not None:
+        if entry is not None and (record is None or entry.at >= record.created_at):
+            yield entry
+            entry = await anext(entries, None)
+        elif record is not None:
+            yield record
+            record = await anext(requests, None)
+
+
+async def _pages(read: Callable[[str | None], Awaitable[Page[T]]]) -> AsyncIterator[T]:
+    cursor: str | None = None
+    while True:
+        page = await read(cursor)
+        for item in page.items:
+            yield item
+        cursor = page.cursor
+        if cursor is None:
+            return

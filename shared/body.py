@@ -1,0 +1,266 @@
+"""What callers send, as pydantic models, and its translation into an ImageRequest. Unknown fields
+and loose types are refused; what a model can do is checked later, against the catalogue."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shared.domain import ImageRef, ImageRequest, Operation, Preference
+from shared.errors import InvalidRequest
+
+LONGEST_PROMPT = 600_000
+"""Characters: more than any model takes, and within one database document."""
+MOST_IMAGES = 32
+
+
+B = TypeVar("B", bound="Body")
+G = TypeVar("G", bound="GenerateBody")
+
+
+class Body(BaseModel):
+    """Strict JSON: no unknown fields, no numbers in strings."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ImageBody(Body):
+    """An image to work from: exactly one of the four."""
+
+    url: str | None = Field(None, max_length=40_000_000, description="https:// or data: URL")
+    b64_json: str | None = Field(None, description="The bytes in base64; a data: URL is taken too")
+    image_id: str | None = Field(None, max_length=100, description="An image made before: img_…")
+    upload_id: str | None = Field(None, max_length=100, description="A file uploaded: upl_…")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(value is not None for value in self.__dict__.values()) != 1:
+            raise ValueError("give exactly one of url, b64_json, image_id, upload_id")
+        return self
+
+
+class TemplateBody(Body):
+    """A prompt template and its variables."""
+
+    name: str
+    variables: dict[str, str] = Field(default_factory=dict)
+
+
+class RouteBody(Body):
+    """Which providers may serve the request, and in what order they are tried."""
+
+    prefer: Preference = "order"
+    providers: list[str] = Field(default_factory=list, max_length=32)
+    fallback: bool = True
+
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=16),
+]
+
+
+class GenerateBody(Body):
+    """`POST /generate`."""
+
+    model: str = Field("auto", description="A catalogue id, an alias, or auto")
+    prompt: str | None = Field(None, min_length=1, max_length=LONGEST_PROMPT)
+    template: TemplateBody | None = None
+    n: int = Field(1, ge=1, description="How many pictures")
+    aspect_ratio: str | None = Field(None, description="Such as 16:9; see the model's list")
+    resolution: str | None = Field(None, description="512, 1K, 2K or 4K; see the model's list")
+    seed: int | None = Field(None, ge=0, lt=2**31)
+    quality: str | None = None
+    background: str | None = None
+    output_format: Literal["png", "jpeg", "webp"] | None = None
+    output_quality: int | None = Field(None, ge=1, le=100)
+    route: RouteBody = Field(default_factory=RouteBody)
+    delivery: Literal["url", "b64_json"] = "url"
+    cache: bool = False
+    timeout_s: float = Field(300.0, ge=1, le=900, description="How long you want to wait")
+    webhook_url: str | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class EditBody(GenerateBody):
+    """`POST /edit`: a picture to start from, or an earlier request to go on with."""
+
+    images: list[ImageBody] = Field(default_factory=list, max_length=MOST_IMAGES)
+    mask: ImageBody | None = Field(None, description="PNG; transparent where it may change")
+    previous_request_id: str | None = Field(None, max_length=100)
+
+
+class EstimateBody(EditBody):
+    """`POST /models/estimate`: a generate or edit body, and how many of them. `source_count`
+    stands for images without sending them."""
+
+    operation: Operation | None = Field(None, description="Guessed from the images if not given")
+    count: int = Field(1, ge=1, le=100_000_000)
+    source_count: int = Field(0, ge=0, le=MOST_IMAGES)
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a multipart body carried beside its fields."""
+
+    images: tuple[bytes, ...] = ()
+    mask: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A body understood: the request, and the hash that recognises the same body again."""
+
+    request: ImageRequest
+    fingerprint: str
+    count: int = field(default=1)
+
+
+def generate(fields: Mapping[str, Any]) -> Parsed:
+    """Read a `/generate` body. Raises InvalidRequest naming the field."""
+    body = _complete(GenerateBody, fields)
+    return Parsed(_request("generate", body, Files()), _fingerprint("generate", body, Files()))
+
+
+def edit(fields: Mapping[str, Any], files: Files) -> Parsed:
+    """Read an `/edit` body. Raises InvalidRequest naming the field."""
+    body = _complete(EditBody, fields)
+    if not (body.images or files.images or body.previous_request_id):
+        raise InvalidRequest("Send at least one image to edit.", param="images")
+    if (body.mask or files.mask) and not (body.images or files.images):
+        raise InvalidRequest("A mask goes with an image in the same request.", param="mask")
+    return Parsed(_request("edit", body, files), _fingerprint("edit", body, files))
+
+
+def estimate(fields: Mapping[str, Any]) -> Parsed:
+    """Read a `/models/estimate` body: neither prompt nor images have to be there."""
+    body = _complete(EstimateBody, {"prompt": "…", **fields})
+    edits = body.images or body.mask or body.source_count or body.previous_request_id
+    operation = body.operation or ("edit" if edits else "generate")
+    stand_ins = Files(images=(b"",) * body.source_count)
+    return Parsed(_request(operation, body, stand_ins), "", body.count)
+
+
+def from_form(texts: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a multipart `/edit` body: text where the field is a text, else JSON."""
+    return {name: _form_value(name, text) for name, text in texts.items()}
+
+
+def _form_value(name: str, text: str) -> object:
+    if name in _TEXTS or name not in EditBody.model_fields:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidRequest(f"The part {name} has to be JSON.", param=name) from error
+
+
+_TEXTS = frozenset(
+    name
+    for name, info in EditBody.model_fields.items()
+    if info.annotation in (str, str | None) or "Literal" in str(info.annotation)
+)
+
+
+def validated(kind: type[B], fields: Mapping[str, Any]) -> B:
+    """A body of that kind. Raises InvalidRequest naming the first wrong field."""
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise _refusal(error) from error
+
+
+def _complete(kind: type[G], fields: Mapping[str, Any]) -> G:
+    """A request's body with what the fields' types cannot say checked too."""
+    body = validated(kind, fields)
+    if (body.prompt is None) == (body.template is None):
+        raise InvalidRequest("Give exactly one of prompt and template.", param="prompt")
+    if body.prompt is not None and not body.prompt.strip():
+        raise InvalidRequest("The prompt is empty.", param="prompt")
+    if body.template is not None:
+        raise InvalidRequest(
+            f"There is no template named {body.template.name!r}.", param="template.name"
+        )
+    if body.cache:
+        raise InvalidRequest("This version keeps no cache: leave cache out.", param="cache")
+    if body.webhook_url is not None:
+        raise InvalidRequest(
+            "This version sends no webhooks: leave webhook_url out.", param="webhook_url"
+        )
+    return body
+
+
+def _refusal(error: ValidationError) -> InvalidRequest:
+    first = error.errors(include_url=False, include_input=False)[0]
+    param = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+    ).lstrip(".")
+    reason = {
+        "extra_forbidden": "There is no such field",
+        "missing": "This field is missing",
+    }.get(first["type"], first["msg"].removeprefix("Value error, "))
+    return InvalidRequest(f"{param}: {reason}." if param else f"{reason}.", param=param or None)
+
+
+def _request(operation: Operation, body: GenerateBody, files: Files) -> ImageRequest:
+    edit_body = body if isinstance(body, EditBody) else EditBody(prompt=body.prompt)
+    refs = [_ref(image, f"images[{n}]") for n, image in enumerate(edit_body.images)]
+    refs += [ImageRef(data=data) for data in files.images]
+    mask = ImageRef(data=files.mask) if files.mask is not None else None
+    if edit_body.mask is not None:
+        mask = _ref(edit_body.mask, "mask")
+    return ImageRequest(
+        operation=operation,
+        model=body.model,
+        prompt=body.prompt or "",
+        n=body.n,
+        aspect_ratio=body.aspect_ratio,
+        resolution=body.resolution,
+        seed=body.seed,
+        quality=body.quality,
+        background=body.background,
+        output_format=body.output_format,
+        output_quality=body.output_quality,
+        prefer=body.route.prefer,
+        providers=tuple(body.route.providers),
+        fallback=body.route.fallback,
+        delivery=body.delivery,
+        timeout_s=body.timeout_s,
+        metadata=body.metadata,
+        options=body.options,
+        refs=tuple(refs),
+        mask_ref=mask,
+        previous_request_id=edit_body.previous_request_id,
+    )
+
+
+def _ref(image: ImageBody, param: str) -> ImageRef:
+    inline = image.b64_json
+    if inline is None and image.url is not None and image.url.startswith("data:"):
+        inline = image.url
+    if inline is None:
+        return ImageRef(url=image.url, image_id=image.image_id, upload_id=image.upload_id)
+    if inline.startswith("data:"):
+        inline = inline.partition(";base64,")[2]
+    try:
+        return ImageRef(data=base64.b64decode(inline, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(f"{param}: not valid base64.", param=param) from error
+
+
+def _fingerprint(operation: Operation, body: GenerateBody, files: Files) -> str:
+    """SHA-256 of everything the caller sent, each part with its length before it."""
+    digest = hashlib.sha256()
+    fields = body.model_dump_json().encode()
+    for part in (operation.encode(), fields, files.mask or b"", *files.images):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,128 @@
+"""What a model can and cannot do of a request, pure. The catalogue is the only source; nothing is
+ever clamped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from shared.catalogue import Catalogue
+from shared.catalogue.rows import Model, Option
+from shared.domain import ImageRequest, Json
+from shared.errors import InvalidRequest
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """One thing of a request that a model cannot do: the field, and what the model allows."""
+
+    param: str
+    reason: str
+
+
+def check(request: ImageRequest, model: Model, catalogue: Catalogue, today: date) -> None:
+    """Raise InvalidRequest for the first misfit, naming the live models that have none."""
+    misfit = next(misfits(request, model), None)
+    if misfit is None:
+        return
+    others = [
+        other.id
+        for other in catalogue.models.values()
+        if other.live(today) and next(misfits(request, other), None) is None
+    ]
+    raise InvalidRequest(
+        f"{model.id} {misfit.reason}."
+        + (f" Models that can: {', '.join(others)}." if others else ""),
+        param=misfit.param,
+        details={"model": model.id, "models": others},
+    )
+
+
+def misfits(request: ImageRequest, model: Model) -> Iterator[Misfit]:
+    """Everything of the request that the model cannot do."""
+    if request.operation not in model.operations:
+        yield Misfit("model", f"cannot {request.operation}")
+    if request.n > model.max_images:
+        yield Misfit("n", f"makes at most {model.max_images} images a request")
+    if len(request.prompt) > model.prompt_limit:
+        yield Misfit("prompt", f"takes prompts of at most {model.prompt_limit} characters")
+    yield from _choice(request.aspect_ratio, model.aspect_ratios, "aspect_ratio", "aspect ratios")
+    yield from _choice(request.resolution, model.resolutions, "resolution", "resolutions")
+    yield from _choice(request.quality, model.qualities, "quality", "qualities")
+    yield from _choice(request.background, model.backgrounds, "background", "backgrounds")
+    yield from _choice(request.output_format, model.output_formats, "output_format", "formats")
+    if request.seed is not None and not model.seed:
+        yield Misfit("seed", "takes no seed")
+    yield from _image_misfits(request, model)
+    for name, value in request.options.items():
+        yield from _option_misfits(name, value, model.options)
+
+
+def _choice(
+    value: str | None, allowed: tuple[str, ...], param: str, plural: str
+) -> Iterator[Misfit]:
+    if value is not None and value not in allowed:
+        has = f"only {', '.join(allowed)}" if allowed else "none to choose from"
+        yield Misfit(param, f"has no {param} {value!r}: of {plural} it has {has}")
+
+
+def _image_misfits(request: ImageRequest, model: Model) -> Iterator[Misfit]:
+    if request.mask_ref is not None and not model.mask:
+        yield Misfit("mask", "takes no mask")
+    if request.previous_request_id is not None and not model.multi_turn:
+        yield Misfit("previous_request_id", "cannot continue an earlier request")
+    images = len(request.refs) + (request.mask_ref is not None)
+    if images > model.max_sources:
+        yield Misfit("images", f"takes at most {model.max_sources} images, a mask included")
+
+
+def _option_misfits(name: str, value: Json, options: Mapping[str, Option]) -> Iterator[Misfit]:
+    option = options.get(name)
+    if option is None:
+        known = ", ".join(options) or "none"
+        yield Misfit(f"options.{name}", f"has no option {name!r}: it has {known}")
+    elif reason := _wrong(value, option):
+        yield Misfit(f"options.{name}", f"takes {reason} as {name}")
+
+
+def _wrong(value: Json, option: Option) -> str | None:
+    """What the option takes instead, if not this value."""
+    if option.kind in ("number", "integer"):
+        return _wrong_number(value, option)
+    if option.kind == "list":
+        return _wrong_list(value, option)
+    kinds: Mapping[str, type] = {"string": str, "boolean": bool, "object": dict}
+    if not isinstance(value, kinds[option.kind]):
+        return f"a {option.kind}"
+    if option.values and value not in option.values:
+        return f"one of {', '.join(option.values)}"
+    return None
+
+
+def _wrong_number(value: Json, option: Option) -> str | None:
+    number = isinstance(value, int if option.kind == "integer" else (int, float))
+    low = -float("inf") if option.min is None else option.min
+    high = float("inf") if option.max is None else option.max
+    if number and not isinstance(value, bool) and low <= value <= high:  # type: ignore[operator] # a number by now
+        return None
+    noun = "a whole number" if option.kind == "integer" else "a number"
+    return f"{noun} from {low:g} to {high:g}"
+
+
+def _wrong_list(value: Json, option: Option) -> str | None:
+    if not isinstance(value, list):
+        return "a list"
+    if option.max is not None and len(value) > option.max:
+        return f"at most {option.max:g} values"
+    for item in value:
+        if not option.fields:
+            if not isinstance(item, str) or (option.values and item not in option.values):
+                return "a list of strings" + (f" from {option.values}" if option.values else "")
+        elif not isinstance(item, dict) or set(item) != set(option.fields):
+            return f"a list of objects with {' and '.join(option.fields)}"
+        else:
+            for field, allowed in option.fields.items():
+                if item[field] not in allowed:
+                    return f"one of {', '.join(allowed)} for {field}"
+    return None

@@ -1,0 +1,113 @@
+"""The catalogue as callers see it, as pydantic models."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from shared.catalogue.rows import Lifecycle, Model, Price, Route
+from shared.pricing import usd
+from shared.view import View
+
+
+class PriceView(View):
+    """The price of one unit, flat or by resolution."""
+
+    unit: str
+    usd: str | None = None
+    by: dict[str, str] | None = None
+
+
+class RouteView(View):
+    """A model at one provider."""
+
+    provider: str
+    wire_model: str
+    live: bool
+    status: Lifecycle
+    price: PriceView
+    batch_price: PriceView | None
+    free_tier: str | None
+    source: str
+    checked: date
+
+
+class ModelView(View):
+    """A model and what it can do."""
+
+    id: str
+    object: Literal["model"] = "model"
+    aliases: list[str]
+    name: str
+    family: str
+    status: Lifecycle
+    released: date | None
+    shutdown: date | None
+    successor: str | None
+    operations: list[str]
+    aspect_ratios: list[str]
+    resolutions: list[str]
+    sizes: dict[str, dict[str, str]]
+    max_images: int
+    max_sources: int
+    mask: bool
+    seed: bool
+    multi_turn: bool
+    streaming: bool
+    output_formats: list[str]
+    options: list[str]
+    typical_seconds: float
+    prompt_limit: int
+    routes: list[RouteView]
+
+
+def of_model(model: Model, today: date) -> ModelView:
+    """A catalogue row."""
+    return ModelView(
+        id=model.id,
+        aliases=list(model.aliases),
+        name=model.name,
+        family=model.family,
+        status=model.lifecycle(today),
+        released=min((r.released for r in model.routes if r.released), default=None),
+        shutdown=max((r.shutdown for r in model.routes if r.shutdown), default=None),
+        successor=model.successor,
+        operations=list(model.operations),
+        aspect_ratios=list(model.aspect_ratios),
+        resolutions=list(model.resolutions),
+        sizes={
+            ratio: {r: "{}x{}".format(*model.sizes[ratio][r]) for r in model.resolutions}
+            for ratio in model.aspect_ratios
+        },
+        max_images=model.max_images,
+        max_sources=model.max_sources,
+        mask=model.mask,
+        seed=model.seed,
+        multi_turn=model.multi_turn,
+        streaming=model.streaming,
+        output_formats=list(model.output_formats),
+        options=list(model.options),
+        typical_seconds=model.typical_seconds,
+        prompt_limit=model.prompt_limit,
+        routes=[_route(route, today) for route in model.routes],
+    )
+
+
+def _route(route: Route, today: date) -> RouteView:
+    return RouteView(
+        provider=route.provider,
+        wire_model=route.wire_model,
+        live=route.live(today),
+        status=route.lifecycle(today),
+        price=_price(route.price),
+        batch_price=_price(route.batch_price) if route.batch_price else None,
+        free_tier=route.free_tier,
+        source=route.source,
+        checked=route.checked,
+    )
+
+
+def _price(price: Price) -> PriceView:
+    if price.by is None:
+        return PriceView(unit=price.unit, usd=usd(price.usd or 0))
+    return PriceView(unit=price.unit, by={k: usd(v) for k, v in price.by.items()})

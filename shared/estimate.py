@@ -1,0 +1,82 @@
+"""What a request would cost by every route, cheapest first, and why others cannot do it; pure."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from shared import pricing, routing
+from shared.body import Parsed
+from shared.catalogue import Catalogue
+from shared.catalogue.rows import Route
+from shared.pricing import usd
+from shared.view import View
+
+
+class EstimateRouteView(View):
+    """One way to do it, and its price."""
+
+    model: str
+    provider: str
+    unit_usd: str
+    total_usd: str
+    batch_total_usd: str | None
+    free_tier: str | None
+    seconds: float
+    why: str
+
+
+class ExclusionView(View):
+    """One way not to do it, and why."""
+
+    model: str
+    provider: str
+    reason: str
+
+
+class EstimateView(View):
+    """Every route that can do a request, cheapest first, and every other with its reason."""
+
+    object: Literal["estimate"] = "estimate"
+    routes: list[EstimateRouteView]
+    excluded: list[ExclusionView]
+
+
+def estimate(parsed: Parsed, catalogue: Catalogue, today: date) -> EstimateView:
+    """Prices for `parsed.count` such requests. Raises NotFound and ModelRetired for the model."""
+    request = parsed.request
+    if request.model == routing.AUTO:
+        models = list(catalogue.models.values())
+    else:
+        models = [catalogue.resolve(request.model, today)]
+    plan = routing.consider(request, catalogue, models, catalogue.providers, today)
+    pictures = request.n * parsed.count
+
+    def shown(route: Route) -> EstimateRouteView:
+        model = catalogue.models[route.model]
+        unit = pricing.unit_micros(request, route, model)
+        batch = pricing.batch_unit_micros(request, route, model)
+        return EstimateRouteView(
+            model=model.id,
+            provider=route.provider,
+            unit_usd=usd(unit),
+            total_usd=usd(unit * pictures),
+            batch_total_usd=None if batch is None else usd(batch * pictures),
+            free_tier=route.free_tier,
+            seconds=model.typical_seconds,
+            why=_why(route, pricing.resolution_of(request, model), today),
+        )
+
+    def cost(route: Route) -> int:
+        return pricing.unit_micros(request, route, catalogue.models[route.model])
+
+    return EstimateView(
+        routes=[shown(route) for route in sorted(plan.routes, key=cost)],
+        excluded=[ExclusionView(**vars(e)) for e in plan.excluded],
+    )
+
+
+def _why(route: Route, resolution: str, today: date) -> str:
+    status = route.lifecycle(today)
+    ends = f", shuts down on {route.shutdown}" if route.shutdown else ""
+    return f"{status}{ends}; priced at {resolution}, {route.source} ({route.checked})"

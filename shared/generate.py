@@ -1,0 +1,268 @@
+"""The pipeline, read top to bottom: who asks, what for, by which routes, at what price; hold the
+money, make the pictures, store them, settle. `generate` and `edit` both run it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared import admission, log, pixels, pricing, routing, sources
+from shared.app import App
+from shared.catalogue.rows import Route
+from shared.domain import (
+    IMAGE_TYPES,
+    Caller,
+    Hold,
+    Image,
+    ImageRequest,
+    Json,
+    Picture,
+    Quote,
+    Record,
+    Turn,
+)
+from shared.errors import (
+    IdempotencyConflict,
+    InProgress,
+    Internal,
+    NoImage,
+    NotFound,
+    OutcomeUnknown,
+)
+from shared.records import HoldEnded
+from shared.settlement import image_of, release, settle
+from shared.transport import Errand, Result
+
+_MARGIN_S = 120.0
+_STORE_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What an entry point read: the request, the SHA-256 of its body, and whom to answer."""
+
+    caller: Caller
+    request: ImageRequest
+    fingerprint: str
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An ended record, its pictures where they are still at hand, and whether it is an earlier
+    one that an idempotency key found again."""
+
+    record: Record
+    pictures: tuple[Picture, ...] = ()
+    replayed: bool = False
+
+
+async def run(app: App, ask: Ask) -> Answer:
+    """Run one request to its end. A failure after admission is a failed record, not an exception;
+    one before it raises and leaves nothing behind."""
+    deadline = asyncio.get_running_loop().time() + ask.request.timeout_s
+    caller, request_id = ask.caller, _request_id(app, ask)
+    log.request_id.set(request_id)
+    standing = await app.records.look(caller.account_id, request_id)
+    if standing.request is not None:
+        return _earlier(standing.request, ask.fingerprint)
+    open_to = app.transport.open_to(test=caller.test)
+    routes = routing.plan(ask.request, app.catalogue, open_to, app.clock().date()).routes
+    request = await sources.load(ask.request, app.loader(caller.account_id))
+    quote = pricing.quote(request, routes, app.catalogue, test=caller.test)
+    try:
+        record = await admission.reserve(
+            app.records,
+            standing,
+            _draft(app, ask, request_id, routes, quote),
+            app.clock,
+            app.random,
+            app.sleep,
+        )
+    except admission.Taken as taken:
+        return _earlier(taken.record, ask.fingerprint)
+    work = app.spawn(_finish(app, record, request, routes, deadline))
+    return await _wait(work, record, deadline)
+
+
+async def in_base64(app: App, ask: Ask, answer: Answer) -> tuple[str, ...]:
+    """The answer's pictures in base64 if the caller wants them inline, from storage where this
+    process did not just make them."""
+    if ask.request.delivery != "b64_json":
+        return ()
+    if answer.pictures:
+        return tuple(base64.b64encode(p.data).decode() for p in answer.pictures)
+    blobs = await asyncio.gather(*(app.storage.get(i.name) for i in answer.record.images))
+    return tuple(base64.b64encode(blob.data if blob else b"").decode() for blob in blobs)
+
+
+async def _wait(work: asyncio.Task[Answer], record: Record, deadline: float) -> Answer:
+    """The end of the work, or OutcomeUnknown when the caller's time is up first: the work goes
+    on, as it does when the caller hangs up."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await asyncio.shield(work)
+    except TimeoutError as error:
+        late = OutcomeUnknown(
+            "The picture is not finished within timeout_s. The request goes on: look for it at "
+            f"/account/requests/{record.id}.",
+        )
+        late.request_id = record.id
+        raise late from error
+
+
+async def _finish(
+    app: App, record: Record, request: ImageRequest, routes: tuple[Route, ...], deadline: float
+) -> Answer:
+    """From an open hold to its end, whatever happens on the way."""
+    try:
+        try:
+            errand = Errand(record.id, record.sandbox, deadline)
+            result = await app.transport.run(request, routes, errand)
+            pictures = await _converted(request, result.pictures)
+            images = await _store(app, record, pictures, result.route)
+            await _keep_turn(app, record, request, result)
+        except Exception as crash:
+            log.crash("request.crashed", crash)
+            broken = Internal("Something broke here. Nothing was charged.")
+            return Answer(await release(app, record, broken))
+        if images:
+            settled = await settle(app, record, result.route.key, images, result)
+            return Answer(settled, pictures)
+        error = result.error or NoImage("The provider sent no picture.")
+        return Answer(await release(app, record, error, result))
+    except HoldEnded:
+        # Swept while it still ran: what the sweep wrote is what counts.
+        standing = await app.records.look(record.account_id, record.id)
+        return Answer(standing.request or record)
+
+
+async def _converted(request: ImageRequest, pictures: tuple[Picture, ...]) -> tuple[Picture, ...]:
+    """The pictures in the format asked for; a provider's own bytes are left as they are, with
+    what they say of their origin."""
+    wanted = request.output_format
+    if wanted is None:
+        return pictures
+
+    async def one(picture: Picture) -> Picture:
+        if picture.content_type == IMAGE_TYPES[wanted]:
+            return picture
+        return await asyncio.to_thread(pixels.converted, picture, wanted, request.output_quality)
+
+    return tuple(await asyncio.gather(*map(one, pictures)))
+
+
+async def _store(
+    app: App, record: Record, pictures: tuple[Picture, ...], route: Route
+) -> tuple[Image, ...]:
+    """Write every picture under a name that follows from the record, so that writing it again
+    changes nothing."""
+
+    async def one(n: int, picture: Picture) -> Image:
+        image = image_of(record.id, n, picture)
+        for attempt in range(1, _STORE_TRIES + 1):
+            try:
+                await app.storage.put(
+                    image.name, picture.data, picture.content_type, {"route": route.key}
+                )
+                break
+            except Exception as error:
+                if attempt == _STORE_TRIES:
+                    raise
+                log.event("storage.put_failed", severity="WARNING", private=repr(error))
+                await app.sleep(2.0 ** (attempt - 1))
+        return image
+
+    return tuple(await asyncio.gather(*(one(n, p) for n, p in enumerate(pictures))))
+
+
+async def _keep_turn(app: App, record: Record, request: ImageRequest, result: Result) -> None:
+    """Keep what a later edit has to give back to the provider. A paid picture never fails for
+    the want of it."""
+    if not result.pictures or not app.catalogue.models[result.route.model].multi_turn:
+        return
+    turn = Turn(
+        prompt=request.prompt,
+        sources=request.sources,
+        images=() if result.reply else result.pictures[:1],
+        wire=result.route.wire,
+        reply=result.reply,
+    )
+    data = sources.encode_turn(turn, record.previous_request_id)
+    try:
+        await app.storage.put(f"turns/{record.id}", data, "application/json", {})
+    except Exception as error:
+        log.crash("turn.not_kept", error)
+
+
+def _request_id(app: App, ask: Ask) -> str:
+    """Derived from the idempotency key where there is one, so that creating the record is the
+    check; test and live keys do not share it."""
+    if ask.idempotency_key is None:
+        return f"req_{app.new_id()}"
+    mode = "test" if ask.caller.test else "live"
+    text = "\n".join([ask.caller.account_id, mode, ask.idempotency_key])
+    digest = hashlib.sha256(text.encode()).digest()
+    return "req_" + base64.b32encode(digest).decode().lower()[:26]
+
+
+def _earlier(record: Record, wanted: str) -> Answer:
+    """The answer that an idempotency key already has."""
+    if record.fingerprint != wanted:
+        raise IdempotencyConflict("This idempotency key was used before with another body.")
+    if record.deleted:
+        raise NotFound("The request of this idempotency key has been deleted.")
+    if record.status in ("queued", "running"):
+        busy = InProgress("This request is still running.", retry_after_s=2.0)
+        busy.request_id = record.id
+        raise busy
+    return Answer(record, replayed=True)
+
+
+def _draft(app: App, ask: Ask, request_id: str, routes: tuple[Route, ...], quote: Quote) -> Record:
+    """The record of a request about to be admitted; its hold is still empty."""
+    now, request = app.clock(), ask.request
+    longest_s = max(app.catalogue.providers[r.provider].timeout_s for r in routes)
+    return Record(
+        id=request_id,
+        account_id=ask.caller.account_id,
+        key_id=ask.caller.key_id,
+        operation=request.operation,
+        status="running",
+        model=routes[0].model,
+        prompt=request.prompt,
+        parameters=_parameters(request),
+        fingerprint=ask.fingerprint,
+        sandbox=ask.caller.test,
+        quote=quote,
+        hold=Hold(0, (), 0, ""),
+        created_at=now,
+        lease_until=now + timedelta(seconds=request.timeout_s + longest_s + _MARGIN_S),
+        n=request.n,
+        idempotency_key=ask.idempotency_key,
+        previous_request_id=request.previous_request_id,
+        metadata=request.metadata,
+    )
+
+
+def _parameters(request: ImageRequest) -> dict[str, Json]:
+    """What was asked beside the prompt, without any bytes."""
+    asked: dict[str, Json] = {
+        "model": request.model,
+        "n": request.n,
+        "aspect_ratio": request.aspect_ratio,
+        "resolution": request.resolution,
+        "seed": request.seed,
+        "quality": request.quality,
+        "background": request.background,
+        "output_format": request.output_format,
+        "output_quality": request.output_quality,
+        "images": len(request.refs),
+        "mask": request.mask_ref is not None,
+        "options": dict(request.options),
+    }
+    return {name: value for name, value in asked.items() if value not in (None, {}, 0, False)}

@@ -1,0 +1,235 @@
+"""What a picture is, read from its bytes and never from its name: pictures on their way in are
+checked whole, those on their way out measured and, if asked, converted. Whatever the bytes are,
+Pillow's errors become ours. All but `measure` want a thread: they decode.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Lock
+
+from PIL import Image
+
+from shared.domain import IMAGE_TYPES, Picture, Source
+from shared.errors import (
+    DarkroomError,
+    InvalidRequest,
+    PayloadTooLarge,
+    ProviderError,
+    UnsupportedImage,
+)
+
+MAX_BYTES = 32 * 1024 * 1024
+MAX_PIXELS = 64_000_000
+MAX_SIDE = 16_384
+DEFAULT_QUALITY = 90
+
+_SIGNATURES: dict[str, bytes | tuple[bytes, ...]] = {
+    "png": b"\x89PNG\r\n\x1a\n",
+    "jpeg": b"\xff\xd8\xff",
+    "a GIF": b"GIF8",
+    "a BMP": b"BM",
+    "a TIFF": (b"II*\0", b"MM\0*"),
+    "a PDF": b"%PDF",
+    "an icon": b"\0\0\1\0",
+    "a gzip file": b"\x1f\x8b",
+}
+_BRANDS = {b"avif": "an AVIF", b"avis": "an AVIF", b"heic": "a HEIC", b"mif1": "a HEIF"}
+_RGB_MODES = ("RGB", "RGBA", "P")
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# A decoded picture can take 256 MB, so however many requests are in flight, one is decoded at once.
+_DECODING = Lock()
+_OPENING = Lock()
+
+
+def inspect(data: bytes, field: str) -> Source:
+    """A caller's picture, decoded once to see that it is whole. `field` is named in errors.
+
+    Raises UnsupportedImage unless it is one whole still PNG, JPEG or WebP, and PayloadTooLarge
+    for more bytes or, before anything is decoded, more pixels than are taken. An animation is
+    refused: which of its frames is meant, each provider would decide for itself.
+    """
+    if len(data) > MAX_BYTES:
+        raise PayloadTooLarge(
+            f"The image has {len(data)} bytes; at most {MAX_BYTES} are taken.", param=field
+        )
+    kind = _kind(data)
+    if kind not in IMAGE_TYPES:
+        raise UnsupportedImage(f"A PNG, JPEG or WebP image is needed; this is {kind}.", param=field)
+    with _opened(data, kind, field) as (image, orientation):
+        if kind != "jpeg" and getattr(image, "n_frames", 1) > 1:
+            raise UnsupportedImage("The image is animated: send one still frame.", param=field)
+        width, height = _displayed(image, orientation)
+        if kind == "png" and not _ends(data, kind):
+            raise EOFError("no IEND chunk")
+        _decode(image)
+    return Source(data, IMAGE_TYPES[kind], width, height)
+
+
+def check_mask(mask: Source, first: Source, field: str) -> None:
+    """Raise InvalidRequest unless the mask is a PNG with alpha, as large as the first image."""
+    with _opened(mask.data, _kind(mask.data), field) as (image, _):
+        transparent = mask.content_type == IMAGE_TYPES["png"] and image.has_transparency_data
+    if not transparent:
+        raise InvalidRequest(
+            "The mask must be a PNG with an alpha channel, transparent where to edit.", param=field
+        )
+    if (mask.width, mask.height) != (first.width, first.height):
+        raise InvalidRequest(
+            f"The mask is {mask.width}x{mask.height} and the first image "
+            f"{first.width}x{first.height}: they must have the same size.",
+            param=field,
+        )
+
+
+def measure(data: bytes) -> Picture | None:
+    """A provider's picture, by its header and its end alone; only a JPEG whose end is not plain to
+    see is decoded. None when it is no whole PNG, JPEG or WebP."""
+    kind = _kind(data)
+    if kind not in IMAGE_TYPES:
+        return None
+    try:
+        with _opened(data, kind, None) as (image, orientation):
+            width, height = _displayed(image, orientation)
+            if not _ends(data, kind):
+                if kind != "jpeg":
+                    return None
+                _decode(image)
+    except DarkroomError:
+        return None
+    return Picture(data, IMAGE_TYPES[kind], width, height)
+
+
+def converted(picture: Picture, output_format: str, quality: int | None) -> Picture:
+    """The picture as png, jpeg or webp: upright, its colour profile kept, for jpeg laid on white.
+    `quality` (1 to 100) is for jpeg and webp. Raises ProviderError when it cannot be decoded."""
+    buffer = io.BytesIO()
+    try:
+        with _opened(picture.data, _kind(picture.data), None) as (image, orientation), _DECODING:
+            profile = image.info.get("icc_profile") if image.mode in _RGB_MODES else None
+            upright = _upright(image, orientation)
+            upright = _on_white(upright) if output_format == "jpeg" else upright
+            upright.save(
+                buffer, output_format, quality=quality or DEFAULT_QUALITY, icc_profile=profile
+            )
+    except DarkroomError as error:
+        raise ProviderError(
+            "The provider's picture could not be converted.", private=error.private
+        ) from error
+    return replace(
+        picture,
+        data=buffer.getvalue(),
+        content_type=IMAGE_TYPES[output_format],
+        width=upright.width,
+        height=upright.height,
+    )
+
+
+def _kind(data: bytes) -> str:
+    """An output format, or what else the bytes are, in words."""
+    for kind, signature in _SIGNATURES.items():
+        if data.startswith(signature):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[4:8] == b"ftyp":
+        return _BRANDS.get(data[8:12], "a video or an unknown image")
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if head.startswith(b"<"):
+        return "an SVG" if b"<svg" in head else "HTML or XML"
+    if not data:
+        return "empty"
+    return "text" if data[:1024].isascii() and b"\0" not in head else "none that is known"
+
+
+@contextmanager
+def _opened(data: bytes, kind: str, field: str | None) -> Iterator[tuple[Image.Image, int]]:
+    """The picture with its header read, and its EXIF orientation. Raises PayloadTooLarge for its
+    size and UnsupportedImage for whatever goes wrong while it is open."""
+    try:
+        image, orientation = _header(data, kind)
+        with image:
+            yield image, orientation
+    except DarkroomError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise PayloadTooLarge(
+            f"The image is too large: at most {MAX_PIXELS // 1_000_000} million pixels and "
+            f"{MAX_SIDE} a side are taken.",
+            param=field,
+            private=str(error),
+        ) from error
+    except Exception as error:
+        raise UnsupportedImage(
+            "The image is damaged or cut off.", param=field, private=repr(error)
+        ) from error
+
+
+def _header(data: bytes, kind: str) -> tuple[Image.Image, int]:
+    # Pillow warns of what is odd in a caller's file; the log is no place for that. The lock is
+    # there because warnings are switched off for all threads.
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image.open(io.BytesIO(data), formats=(kind,))
+        if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+            raise Image.DecompressionBombError(f"{image.width}x{image.height}")
+        return image, _orientation(image)
+
+
+def _decode(image: Image.Image) -> None:
+    # JPEG is read to its end all the same, but 64 times fewer pixels are made of it.
+    image.draft(image.mode, (1, 1))
+    with _DECODING:
+        image.load()
+
+
+def _ends(data: bytes, kind: str) -> bool:
+    if kind == "png":
+        return b"IEND\xaeB`\x82" in data
+    if kind == "jpeg":
+        # Not anywhere: the thumbnail inside EXIF ends in the same way.
+        return b"\xff\xd9" in data[-1024:]
+    return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8. EXIF that cannot be read turns nothing, as in a browser."""
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        value = exif.get(_EXIF_ORIENTATION, 1)
+    except Exception:
+        return 1
+    return value if value in _UPRIGHT else 1
+
+
+def _displayed(image: Image.Image, orientation: int) -> tuple[int, int]:
+    width, height = image.size
+    return (height, width) if orientation >= 5 else (width, height)
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        # Pillow would cut 16-bit grey off at 255 instead of scaling it.
+        image = image.convert("I").point(lambda value: value / 256)
+    plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    turn = _UPRIGHT.get(orientation)
+    return plain if turn is None else plain.transpose(turn)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

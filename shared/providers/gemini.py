@@ -1,0 +1,263 @@
+"""Google's generateContent (ai.google.dev/api/generate-content, 2026-10), which relays speak too.
+
+One call makes one picture. A refusal is HTTP 200: without candidates, with a finishReason, or in
+polite words. Pictures in `thought` parts are sketches and are passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated
+
+import httpx
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
+
+from shared.domain import Endpoint, ImageRequest, Json, Source, Turn, Usage
+from shared.errors import ContentBlocked, DarkroomError, InvalidRequest, NoImage, ProviderError
+from shared.providers import (
+    Done,
+    Inline,
+    Upload,
+    google_errors,
+    google_files,
+    mask,
+    no_poll,
+)
+from shared.providers.google_json import Message, address, pack, post, present, unpack
+
+INLINE_LIMIT_BYTES = 20_000_000
+"""As base64: above it, sources are uploaded first (documented limit, relays included)."""
+
+_OPTIONS = {
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "max_output_tokens": "maxOutputTokens",
+    "stop_sequences": "stopSequences",
+    "media_resolution": "mediaResolution",
+}
+"""Our option → field of generationConfig, where only the name differs."""
+
+_BLOCKED = {
+    "SAFETY",
+    "IMAGE_SAFETY",
+    "PROHIBITED_CONTENT",
+    "IMAGE_PROHIBITED_CONTENT",
+    "BLOCKLIST",
+    "SPII",
+    "ESCALATION",
+    "RECITATION",
+    "IMAGE_RECITATION",
+    "MODEL_ARMOR",
+}
+"""Finish reasons that are a judgement on the content. Any other without a picture is a NoImage."""
+
+
+class _Blob(Message):
+    mime_type: str = ""
+    data: str = ""
+
+
+class _Part(Message):
+    text: str = ""
+    thought: bool = False
+    inline_data: _Blob | None = None
+    verbatim: dict[str, JsonValue] = Field(repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep(cls, value: object) -> object:
+        """A signature belongs to its part and must come back in it, so the part is kept whole."""
+        return {**value, "verbatim": value} if isinstance(value, Mapping) else value
+
+
+class _Content(Message):
+    parts: tuple[_Part, ...] = ()
+
+
+class _Candidate(Message):
+    content: _Content = _Content()
+    finish_reason: str = ""
+    finish_message: str = ""
+
+
+class _Feedback(Message):
+    block_reason: str = ""
+
+
+def _countable(value: object) -> object:
+    """A count that makes no sense must not cost anybody the picture."""
+    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
+
+
+_Count = Annotated[int, BeforeValidator(_countable)]
+
+
+class _Tokens(Message):
+    modality: str = ""
+    token_count: _Count = 0
+
+
+class _Usage(Message):
+    prompt_token_count: _Count = 0
+    tool_use_prompt_token_count: _Count = 0
+    candidates_token_count: _Count = 0
+    thoughts_token_count: _Count = 0
+    candidates_tokens_details: tuple[_Tokens, ...] = ()
+
+
+class _Reply(Message):
+    candidates: tuple[_Candidate, ...] = ()
+    prompt_feedback: _Feedback = _Feedback()
+    usage_metadata: _Usage = _Usage()
+
+
+def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
+    """Ask for one picture."""
+    options = request.options
+    system = options.get("system_instruction")
+    body: dict[str, Json] = {
+        "contents": [*(c for turn in request.turns for c in _turn(turn)), _ask(request)],
+        "generationConfig": _generation(request),
+        "systemInstruction": {"parts": [{"text": system}]} if system else None,
+        "safetySettings": options.get("safety_settings"),
+        "tools": _tools(options),
+    }
+    url = address(endpoint, f"models/{endpoint.wire_model}:generateContent")
+    return post(url, endpoint, present(body))
+
+
+def read(response: httpx.Response) -> Done:
+    """The pictures of an answer. A picture counts whatever the finishReason beside it."""
+    reply = google_errors.parse(_Reply, response)
+    candidate = reply.candidates[0] if reply.candidates else None
+    parts = [part for part in candidate.content.parts if not part.thought] if candidate else []
+    text = "".join(part.text for part in parts)
+    blobs = [part.inline_data for part in parts if part.inline_data]
+    if not blobs:
+        raise _refusal(reply, candidate, text)
+    images = tuple(unpack(blob.data, blob.mime_type) for blob in blobs)
+    content = {"role": "model", "parts": [part.verbatim for part in parts]}
+    return Done(
+        images=images,
+        usage=_usage(reply.usage_metadata, images),
+        text=text or None,
+        reply=json.dumps(content, separators=(",", ":")),
+    )
+
+
+poll = no_poll
+
+
+def uploads(request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
+    """Every source, once together they are too large for the body."""
+    inline = [(i, source) for i, source in enumerate(request.sources) if source.uri is None]
+    if sum((len(source.data) + 2) // 3 * 4 for _, source in inline) <= INLINE_LIMIT_BYTES:
+        return ()
+    return tuple(
+        Upload(i, google_files.start(source, i, endpoint), google_files) for i, source in inline
+    )
+
+
+def _ask(request: ImageRequest) -> Json:
+    parts: list[Json] = [{"text": request.prompt}, *map(_source, request.sources)]
+    if request.mask:
+        drawn = mask.black_and_white(request.mask.data)
+        parts += [{"text": mask.EXPLANATION}, _image(drawn, "image/png")]
+    return {"role": "user", "parts": parts}
+
+
+def _turn(turn: Turn) -> list[Json]:
+    """An earlier exchange: the answer verbatim where it was given in this format.
+
+    Otherwise its pictures are shown as the user's own. A model's turn without the thought
+    signatures of its parts is refused with 400 by image models since Gemini 3
+    (ai.google.dev/gemini-api/docs/gemini-3, "Thought signatures", 2026-10)."""
+    asked: list[Json] = [{"text": turn.prompt}, *map(_source, turn.sources)]
+    if turn.wire == "gemini" and turn.reply:
+        return [{"role": "user", "parts": asked}, json.loads(turn.reply)]
+    shown = [_image(picture.data, picture.content_type) for picture in turn.images]
+    asked += [{"text": "This is what was made of it:"}, *shown]
+    return [{"role": "user", "parts": asked}]
+
+
+def _source(source: Source) -> Json:
+    if source.uri:
+        return {"fileData": {"mimeType": source.content_type, "fileUri": source.uri}}
+    return _image(source.data, source.content_type)
+
+
+def _image(data: bytes, content_type: str) -> Json:
+    return {"inlineData": {"mimeType": content_type, "data": pack(data)}}
+
+
+def _generation(request: ImageRequest) -> dict[str, Json]:
+    options = request.options
+    image = {"aspectRatio": request.aspect_ratio, "imageSize": request.resolution}
+    thinking = {
+        "thinkingLevel": options.get("thinking_level"),
+        "includeThoughts": options.get("include_thoughts"),
+    }
+    return present(
+        {
+            "responseModalities": ["TEXT", "IMAGE"],
+            "imageConfig": present(image) or None,
+            "seed": request.seed,
+            "thinkingConfig": present(thinking) or None,
+            **{field: options.get(option) for option, field in _OPTIONS.items()},
+        }
+    )
+
+
+def _tools(options: Mapping[str, Json]) -> Json:
+    """Search: pictures are looked for together with pages, never alone."""
+    if options.get("image_search"):
+        return [{"googleSearch": {"searchTypes": {"webSearch": {}, "imageSearch": {}}}}]
+    return [{"googleSearch": {}}] if options.get("google_search") else None
+
+
+def _usage(counted: _Usage, images: tuple[Inline, ...]) -> Usage:
+    """Text that comes with a picture is in candidatesTokenCount and not in its details."""
+    return Usage(
+        input_tokens=counted.prompt_token_count + counted.tool_use_prompt_token_count,
+        output_tokens=counted.candidates_token_count + counted.thoughts_token_count,
+        thought_tokens=counted.thoughts_token_count,
+        image_tokens=sum(
+            d.token_count for d in counted.candidates_tokens_details if d.modality == "IMAGE"
+        ),
+        images=len(images),
+    )
+
+
+def _refusal(reply: _Reply, candidate: _Candidate | None, text: str) -> DarkroomError:
+    """Why there is no picture."""
+    blocked = reply.prompt_feedback.block_reason
+    reason = blocked or (candidate.finish_reason if candidate else "")
+    details: dict[str, object] = {"http_status": 200, "reason": reason}
+    if blocked:
+        return ContentBlocked(
+            "The provider blocked the prompt or its images. Change them.",
+            param="prompt",
+            details=details,
+        )
+    if candidate is None or reason == "MISSING_THOUGHT_SIGNATURE":
+        return ProviderError("The provider gave an answer that cannot be used.", details=details)
+    if reason == "MAX_TOKENS":
+        return InvalidRequest(
+            "The answer's token limit is too low for a picture. Raise or drop it.",
+            param="options.max_output_tokens",
+            details=details,
+        )
+    said = google_errors.safe(candidate.finish_message, 300)
+    if reason in _BLOCKED:
+        return ContentBlocked(
+            said or "The provider blocked the picture. Change the prompt or the images.",
+            details=details,
+        )
+    if text:
+        details["text"] = google_errors.safe(text, 500)
+    return NoImage(
+        said or "The model made no picture of this. Say in the prompt what to draw.",
+        details=details,
+    )

@@ -1,0 +1,183 @@
+"""google.rpc.Status → our errors, for every wire format of Google's.
+
+Sources: cloud.google.com/apis/design/errors (shape) and ai.google.dev/gemini-api/docs, pages
+"Troubleshooting" and "Rate limits" (meanings), 2026-10. A bad key is 400 there, not 401, and a 429
+carries its delay in the body. Every error has the HTTP status in `details.http_status`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TypeVar
+
+import httpx
+from pydantic_core import from_json
+
+from shared.errors import (
+    DarkroomError,
+    InvalidRequest,
+    LocationRefused,
+    Misconfigured,
+    OutcomeUnknown,
+    PayloadTooLarge,
+    ProviderError,
+    ProviderUnavailable,
+    QuotaExceeded,
+    RateLimited,
+)
+from shared.providers.google_json import Message
+
+Shape = TypeVar("Shape", bound=Message)
+
+_CODES = {
+    "CANCELLED": 499,
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "OUT_OF_RANGE": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+"""google.rpc.Code → HTTP, for an error that comes under a status of 200."""
+
+_KEYS = re.compile(r"\bAIza[\w-]+|\bAQ\.[\w-]+|(?<=key=)[^\s&\"']+")
+_SECONDS = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)s?")
+_CLOSED = (
+    "The provider does not serve this model to this installation's key. "
+    "Choose another model, or ask the operator to check the key and its plan."
+)
+
+
+class _Violation(Message):
+    quota_id: str = ""
+    quota_value: str = ""
+
+
+class _Detail(Message):
+    reason: str = ""
+    retry_delay: str = ""
+    violations: tuple[_Violation, ...] = ()
+
+
+class _Status(Message):
+    code: int | str = 0
+    message: str = ""
+    status: str = ""
+    details: tuple[_Detail, ...] = ()
+
+
+class _Body(Message):
+    error: _Status | None = None
+
+
+def parse(shape: type[Shape], response: httpx.Response) -> Shape:
+    """The answer as `shape`, or the error it holds instead: raised, whatever the bytes are."""
+    if response.is_success:
+        with contextlib.suppress(ValueError):
+            body = from_json(response.content)
+            if not (isinstance(body, dict) and body.get("error")):
+                return shape.model_validate(body)
+    raise of(response)
+
+
+def of(response: httpx.Response) -> DarkroomError:
+    """The error that an answer is. A body that cannot be read leaves the status to go by."""
+    said = _said(response)
+    status = _http_status(response, said)
+    delay_s = _delay_s(response, said)
+    error: DarkroomError
+    match status:
+        case 400:
+            error = _bad_request(said)
+        case 401 | 403 | 404:
+            error = Misconfigured(_CLOSED)
+        case 413:
+            error = PayloadTooLarge("The images are too large for the provider. Send less.")
+        case 429:
+            error = _exhausted(said, delay_s)
+        case 503:
+            error = ProviderUnavailable(
+                "The provider is overloaded. Try again in a while.", retry_after_s=delay_s
+            )
+        case 504:
+            error = OutcomeUnknown(
+                "The provider ran out of time and may still have done the work. "
+                "It was not asked again."
+            )
+        case _:
+            error = ProviderError("The provider gave an answer that cannot be used. Try again.")
+    error.details["http_status"] = status
+    error.private = safe(said.message or response.content[:500].decode(errors="replace"), 500)
+    return error
+
+
+def safe(text: str, length: int) -> str:
+    """A provider's words as a caller may see them: without keys, on one line, cut to length."""
+    line = _KEYS.sub("[removed]", " ".join(text.split()))
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def _said(response: httpx.Response) -> _Status:
+    """The Status in the body, empty where there is none. Answers to streaming calls, and those of
+    some proxies, wrap it in a list."""
+    try:
+        body = from_json(response.content)
+        first = body[0] if isinstance(body, list) and body else body
+        return _Body.model_validate(first).error or _Status()
+    except ValueError:
+        return _Status()
+
+
+def _http_status(response: httpx.Response, said: _Status) -> int:
+    if not response.is_success:
+        return response.status_code
+    if isinstance(said.code, int) and 400 <= said.code <= 599:
+        return said.code
+    return _CODES.get(said.status, response.status_code)
+
+
+def _delay_s(response: httpx.Response, said: _Status) -> float | None:
+    """How long to wait: RetryInfo's "34.4s", or a Retry-After of seconds."""
+    written = [detail.retry_delay for detail in said.details]
+    for text in (*written, response.headers.get("retry-after", "")):
+        if match := _SECONDS.fullmatch(text):
+            return float(match[1])
+    return None
+
+
+def _bad_request(said: _Status) -> DarkroomError:
+    if any(detail.reason.startswith("API_KEY_") for detail in said.details):
+        return Misconfigured(_CLOSED)
+    if said.status == "FAILED_PRECONDITION":
+        # The only sign of a place that is not served is the sentence: it has no reason code.
+        if re.search("location|country", said.message, re.IGNORECASE):
+            return LocationRefused(
+                "The provider does not serve the place this installation runs in. "
+                "Choose a model of another provider."
+            )
+        return Misconfigured(_CLOSED)
+    words = safe(said.message, 300)
+    return InvalidRequest(
+        f"The provider refused the request: {words}" if words else "The provider refused it."
+    )
+
+
+def _exhausted(said: _Status, delay_s: float | None) -> DarkroomError:
+    quotas = [quota for detail in said.details for quota in detail.violations]
+    # Zero is left out of proto3 JSON: a free tier without a value allows nothing, ever.
+    if any("FreeTier" in q.quota_id and q.quota_value in ("", "0") for q in quotas):
+        return Misconfigured(_CLOSED)
+    if any("PerDay" in q.quota_id for q in quotas):
+        return QuotaExceeded(
+            "The provider's allowance for the day is used up. Choose another model or wait.",
+            retry_after_s=delay_s,
+        )
+    return RateLimited(
+        "The provider is taking no more requests for the moment. Try again in a while.",
+        retry_after_s=delay_s,
+    )

@@ -1,0 +1,68 @@
+"""JSON over HTTP as Google's APIs speak it (protobuf.dev/programming-guides/json, 2026-10): how a
+call is asked, how a message is read and how bytes are packed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+
+import httpx
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.alias_generators import to_camel
+
+from shared.domain import Endpoint, Json
+from shared.errors import ProviderError
+from shared.providers import Inline
+
+
+class Message(BaseModel):
+    """A message in an answer. Null means absent, and names that are not ours are passed over."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, coerce_numbers_to_str=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: item for name, item in value.items() if item is not None}
+
+
+def address(endpoint: Endpoint, path: str) -> str:
+    """The URL of a resource: "models/x:predict" → "https://…/v1beta/models/x:predict"."""
+    return f"{endpoint.base_url.rstrip('/')}/{endpoint.version}/{path}"
+
+
+def post(url: str, endpoint: Endpoint, body: Json) -> httpx.Request:
+    """A call with a JSON body. The key goes in a header: in the URL it would end up in logs."""
+    return httpx.Request(
+        "POST",
+        url,
+        headers={"x-goog-api-key": endpoint.key, "content-type": "application/json"},
+        content=json.dumps(body, default=dict).encode(),
+    )
+
+
+def present(message: Mapping[str, Json]) -> dict[str, Json]:
+    """The fields that are set. Google's defaults hold for the others."""
+    return {name: value for name, value in message.items() if value is not None}
+
+
+def pack(data: bytes) -> str:
+    """Bytes as they stand in a body."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def unpack(data: str, content_type: str) -> Inline:
+    """A picture out of an answer. Raises ProviderError where `data` is not base64 of anything."""
+    try:
+        decoded = base64.b64decode(data, validate=True)
+    except ValueError:
+        decoded = b""
+    if not decoded:
+        raise ProviderError(
+            "The provider sent a picture that cannot be decoded. Try again.",
+            details={"http_status": 200},
+        )
+    return Inline(decoded, content_type)

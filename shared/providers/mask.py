@@ -1,0 +1,22 @@
+"""A mask as a model that only looks at pictures can be shown it."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from PIL import Image
+
+EXPLANATION = (
+    "The next image is a mask for the first image of this message. Change only what is white in "
+    "the mask; keep everything that is black exactly as it is in the first image."
+)
+
+
+def black_and_white(mask: bytes) -> bytes:
+    """A picture with alpha → a PNG of the same size: white where it is more transparent than not,
+    which is what may change, and black elsewhere."""
+    with Image.open(BytesIO(mask)) as image:
+        alpha = image.convert("RGBA").getchannel("A")
+    drawn = BytesIO()
+    alpha.point([255 if a < 128 else 0 for a in range(256)]).save(drawn, "PNG")
+    return drawn.getvalue()

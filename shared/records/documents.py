@@ -1,0 +1,266 @@
+"""The nouns as flat documents of plain values, and back: what both backends store.
+
+Times are datetimes on the way out; on the way back ISO 8601 text is taken too. What nobody queries
+of a request is one JSON text, `body`: callers' own names and nested lists then meet no rule of a
+database. Fields that a newer version wrote are passed over.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from shared.domain import (
+    Account,
+    ApiKey,
+    Attempt,
+    Entry,
+    Hold,
+    Image,
+    Limits,
+    Part,
+    Problem,
+    Quote,
+    Record,
+    Usage,
+    UsageRow,
+)
+from shared.errors import InvalidRequest
+from shared.ledger import Lot, Posting, Reservation, Shard, day_of, split
+from shared.records import Page
+
+T = TypeVar("T")
+Document = Mapping[str, Any]
+
+_QUERIED = (
+    "id",
+    "account_id",
+    "status",
+    "operation",
+    "model",
+    "idempotency_key",
+    "created_at",
+    "lease_until",
+    "deleted",
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def from_account(account: Account) -> Document:
+    limits = asdict(account.limits)
+    return {**{name: getattr(account, name) for name in _names(Account)}, "limits": limits}
+
+
+def to_account(document: Document) -> Account:
+    return _known(
+        Account,
+        {
+            **document,
+            "created_at": _time(document["created_at"]),
+            "limits": _known(Limits, document["limits"]),
+        },
+    )
+
+
+def from_key(key: ApiKey) -> Document:
+    return asdict(key)
+
+
+def to_key(document: Document) -> ApiKey:
+    times = {name: _time(document[name]) for name in ("created_at", "revoked_at")}
+    return _known(ApiKey, {**document, **times, "test": bool(document["test"])})
+
+
+def from_entry(entry: Entry) -> Document:
+    return asdict(entry)
+
+
+def to_entry(document: Document) -> Entry:
+    times = {name: _time(document[name]) for name in ("at", "expires_at")}
+    return _known(Entry, {**document, **times})
+
+
+def from_shard(shard: Shard) -> Document:
+    """Without its index and version, which the backend keeps in its own way."""
+    document = asdict(shard)
+    return {name: document[name] for name in document if name not in ("index", "version")}
+
+
+def to_shard(document: Document, index: int, version: str) -> Shard:
+    lots = {
+        grant: Lot(lot["micros"], _time(lot["expires_at"]))
+        for grant, lot in document["lots"].items()
+    }
+    return _known(Shard, {**document, "lots": lots, "index": index, "version": version})
+
+
+def from_record(record: Record) -> Document:
+    """The fields that are queried, and `body` with the others."""
+    rest = [name for name in _names(Record) if name not in (*_QUERIED, "version")]
+    body = to_json({name: getattr(record, name) for name in rest})
+    return {**{name: getattr(record, name) for name in _QUERIED}, "body": body}
+
+
+def to_record(document: Document, version: str) -> Record:
+    body = json.loads(document["body"])
+    error = body["error"]
+    times = ("created_at", "lease_until")
+    read = {
+        **{name: document[name] for name in _QUERIED},
+        **{name: _time(document[name]) for name in times},
+        **body,
+        "deleted": bool(document["deleted"]),
+        "quote": _known(Quote, body["quote"]),
+        "hold": _hold(body["hold"]),
+        "images": tuple(_known(Image, image) for image in body["images"]),
+        "usage": _known(Usage, body["usage"]),
+        "attempts": tuple(_known(Attempt, attempt) for attempt in body["attempts"]),
+        "error": _known(Problem, error) if error else None,
+        "completed_at": _time(body["completed_at"]),
+        "version": version,
+    }
+    return _known(Record, read)
+
+
+def tombstone(record: Record) -> Record:
+    """What stays of a deleted request. Raises ValueError while its hold is open."""
+    if record.status in ("queued", "running"):
+        raise ValueError(f"{record.id} has not ended")
+    return replace(
+        record, prompt="", parameters={}, metadata={}, images=(), text=None, deleted=True
+    )
+
+
+def granted(entry: Entry, shards: int) -> tuple[Lot, ...]:
+    """A grant's lots, by shard. Raises ValueError for an entry that is no grant."""
+    if entry.kind != "grant" or not entry.grant_id or not entry.expires_at or entry.micros < 0:
+        raise ValueError(f"{entry.id} is no grant")
+    return tuple(Lot(share, entry.expires_at) for share in split(entry.micros, shards))
+
+
+def expiries(record: Record, reservation: Reservation) -> tuple[Entry, ...]:
+    """The ledger's lines for credit that admitting a request found expired, one a grant."""
+    micros: dict[str, int] = {}
+    for expired in reservation.expired:
+        micros[expired.grant_id] = micros.get(expired.grant_id, 0) + expired.micros
+    return tuple(
+        Entry(
+            id=f"exp_{secrets.token_hex(10)}",
+            account_id=record.account_id,
+            kind="expiry",
+            micros=-lost,
+            at=record.created_at,
+            grant_id=grant_id,
+        )
+        for grant_id, lost in micros.items()
+    )
+
+
+def charge(record: Record, posting: Posting) -> Entry | None:
+    """The ledger's line for a request that succeeded, under an id that follows from the
+    request's."""
+    if record.status != "succeeded":
+        if posting.charged_micros:
+            raise ValueError(f"{record.id} did not succeed and cannot be charged")
+        return None
+    return Entry(
+        id=f"chg_{record.id.removeprefix('req_')}",
+        account_id=record.account_id,
+        kind="charge",
+        micros=-posting.charged_micros,
+        at=ended_at(record),
+        request_id=record.id,
+    )
+
+
+def ended_at(record: Record) -> datetime:
+    """When a record ended. Raises ValueError while it has not."""
+    if record.completed_at is None:
+        raise ValueError(f"{record.id} has not ended")
+    return record.completed_at
+
+
+def usage_of(record: Record, posting: Posting) -> UsageRow:
+    """What a request that succeeded adds to its day."""
+    return UsageRow(
+        day=day_of(ended_at(record)),
+        model=record.model,
+        provider=record.provider or "unknown",
+        requests=1,
+        images=len(record.images),
+        micros=posting.charged_micros,
+    )
+
+
+def page(found: Sequence[T], limit: int, place: Callable[[T], tuple[datetime, str]]) -> Page[T]:
+    """The first `limit` of what was found, one more than that having been looked for."""
+    items = tuple(found[:limit])
+    return Page(items, to_cursor(*place(items[-1])) if len(found) > limit else None)
+
+
+def to_cursor(at: datetime, item_id: str) -> str:
+    """Where a list newest first goes on: after this item."""
+    return base64.urlsafe_b64encode(to_json([at, item_id]).encode()).decode()
+
+
+def from_cursor(cursor: str) -> tuple[datetime, str]:
+    """The time and id of the last item before. Raises InvalidRequest."""
+    try:
+        at, item_id = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+        at = datetime.fromisoformat(at).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as error:
+        raise _bad_cursor() from error
+    if not isinstance(item_id, str) or not item_id.isprintable():
+        raise _bad_cursor()
+    return at, item_id
+
+
+def to_json(value: object) -> str:
+    """JSON text that is valid UTF-8 whatever a caller sent."""
+    text = json.dumps(value, default=_plain, ensure_ascii=False)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return vars(value)
+
+
+def iso(at: datetime) -> str:
+    """UTC and of one length, so that the order of the texts is that of the times."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _time(value: Any) -> Any:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _hold(document: Document) -> Hold:
+    parts = tuple(
+        _known(Part, {**part, "expires_at": _time(part["expires_at"])})
+        for part in document["parts"]
+    )
+    return _known(Hold, {**document, "parts": parts})
+
+
+def _names(cls: type) -> Sequence[str]:
+    return [field.name for field in fields(cls)]
+
+
+def _known(cls: type[T], values: Document) -> T:
+    names = set(_names(cls))
+    return cls(**{name: value for name, value in values.items() if name in names})
+
+
+def _bad_cursor() -> InvalidRequest:
+    return InvalidRequest("This cursor is not one from a list here.", param="cursor")

@@ -1,0 +1,150 @@
+"""Request → ordered routes, pure and explainable: every route left out has a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+
+from shared import capabilities, pricing
+from shared.catalogue import Catalogue
+from shared.catalogue.rows import Model, Route
+from shared.domain import ImageRequest
+from shared.errors import InvalidRequest, Misconfigured
+
+AUTO = "auto"
+SEEDS = 2**31
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A route that will not be used, and why."""
+
+    model: str
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Routes in the order they will be tried, and those left out."""
+
+    routes: tuple[Route, ...]
+    excluded: tuple[Exclusion, ...] = ()
+
+
+def plan(request: ImageRequest, catalogue: Catalogue, open_: Container[str], today: date) -> Plan:
+    """The routes of the model asked for, or of every model for "auto". `open_` holds the
+    providers that can be reached. Raises NotFound, ModelRetired, InvalidRequest, and
+    Misconfigured when no provider of a fitting model can be reached."""
+    _check_providers(request, catalogue)
+    if request.model == AUTO:
+        models = list(catalogue.models.values())
+    else:
+        models = [catalogue.resolve(request.model, today)]
+        capabilities.check(request, models[0], catalogue, today)
+    found = consider(request, catalogue, models, open_, today)
+    if not found.routes:
+        raise _nothing(request, found)
+    return found if request.fallback else replace(found, routes=found.routes[:1])
+
+
+def consider(
+    request: ImageRequest,
+    catalogue: Catalogue,
+    models: list[Model],
+    open_: Container[str],
+    today: date,
+) -> Plan:
+    """Every route of these models, sorted into usable ones, best first, and the rest."""
+    routes: list[Route] = []
+    excluded: list[Exclusion] = []
+    for model in models:
+        for route in model.routes:
+            reason = _why_not(request, catalogue, model, route, open_, today)
+            if reason is None:
+                routes.append(route)
+            else:
+                excluded.append(Exclusion(model.id, route.provider, reason))
+    return Plan(tuple(sorted(routes, key=_order(request, catalogue))), tuple(excluded))
+
+
+def calls(request: ImageRequest, route: Route, model: Model) -> Iterator[ImageRequest]:
+    """The request as the calls a route needs for it, each fitted to the model: its share of the
+    pictures, a seed of its own, and a resolution only where the model has a choice."""
+    start = 0
+    while start < request.n:
+        count = min(route.images_per_call, request.n - start)
+        yield replace(
+            request,
+            model=model.id,
+            n=count,
+            seed=None if request.seed is None else (request.seed + start) % SEEDS,
+            resolution=(
+                pricing.resolution_of(request, model) if len(model.resolutions) > 1 else None
+            ),
+        )
+        start += count
+
+
+def _check_providers(request: ImageRequest, catalogue: Catalogue) -> None:
+    for provider in request.providers:
+        if provider not in catalogue.providers:
+            known = ", ".join(catalogue.providers)
+            raise InvalidRequest(
+                f"There is no provider named {provider!r}: there are {known}.",
+                param="route.providers",
+            )
+
+
+def _why_not(
+    request: ImageRequest,
+    catalogue: Catalogue,
+    model: Model,
+    route: Route,
+    open_: Container[str],
+    today: date,
+) -> str | None:
+    if not route.live(today):
+        return f"retired{f' on {route.shutdown}' if route.shutdown else ''}"
+    misfit = next(capabilities.misfits(request, model), None)
+    if misfit is not None:
+        return f"{misfit.param}: {model.id} {misfit.reason}"
+    if request.providers and route.provider not in request.providers:
+        return "not among route.providers"
+    if route.provider not in open_:
+        return f"{catalogue.providers[route.provider].env}_API_KEY is not set"
+    return None
+
+
+def _order(request: ImageRequest, catalogue: Catalogue) -> Callable[[Route], tuple[float, ...]]:
+    """Sort key. "auto" means cheapest unless speed is preferred; a named model keeps its rows'
+    order unless something is. Deprecated routes come after others that are equal."""
+
+    def key(route: Route) -> tuple[float, ...]:
+        model = catalogue.models[route.model]
+        cost = pricing.unit_micros(request, route, model)
+        aging = route.status == "deprecated"
+        if request.prefer == "speed":
+            return (model.typical_seconds, cost, aging)
+        if request.prefer == "cost" or request.model == AUTO:
+            return (cost, aging, model.typical_seconds)
+        return ()
+
+    return key
+
+
+def _nothing(request: ImageRequest, found: Plan) -> InvalidRequest | Misconfigured:
+    reasons = [f"{e.model} at {e.provider}: {e.reason}" for e in found.excluded]
+    unset = [e for e in found.excluded if e.reason.endswith("is not set")]
+    if unset:
+        return Misconfigured(
+            "No provider of this model has a key in this deployment. Ask its operator to set "
+            f"{unset[0].reason.split()[0]}, or use a test key.",
+            details={"excluded": reasons},
+        )
+    return InvalidRequest(
+        "No live model can do this request.",
+        param="route.providers" if request.providers else "model",
+        details={"excluded": reasons},
+    )

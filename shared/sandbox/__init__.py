@@ -1,0 +1,93 @@
+"""Every provider's wire protocol, spoken by a function from httpx.Request to httpx.Response. Test
+keys, the tests and the benchmarks use it; `python -m shared.sandbox` serves it on a port.
+
+`Sandbox` answers under `/<provider>`. What a response cannot say of itself is in its `extensions`:
+`delay_s`, how long to wait before it, and `fault`, "timeout" (it never comes) or "truncated" (the
+connection ends in the middle of it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, date, datetime
+
+import httpx
+
+from shared.catalogue import Catalogue
+from shared.sandbox.directives import Calls
+from shared.sandbox.google import NAME, Google
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Sandbox:
+    """Every provider. `today` decides which models of the catalogue are live, `now` how old an
+    uploaded file is. Thread-safe."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        today: Callable[[], date],
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self._speakers = {NAME: Google(catalogue, today, now, Calls())}
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request whose body has been read. It may take as long as painting does."""
+        provider, _, path = request.url.path.removeprefix("/").partition("/")
+        speaker = self._speakers.get(provider)
+        if speaker is None:
+            known = ", ".join(f"/{name}" for name in self._speakers)
+            return httpx.Response(404, text=f"No provider here. The sandbox speaks {known}.\n")
+        return speaker.handle(request, f"/{path}")
+
+
+class InProcess(httpx.AsyncBaseTransport):
+    """The sandbox as a transport of an httpx client, whatever host its requests are for."""
+
+    def __init__(
+        self, sandbox: Sandbox, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._sandbox = sandbox
+        self._sleep = sleep
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer in a worker thread. Raises httpx.ReadTimeout for an answer that would come after
+        the client's read timeout, or never."""
+        await request.aread()
+        response = await asyncio.to_thread(self._sandbox.handle, request)
+        delay_s = response.extensions.get("delay_s", 0.0)
+        fault = response.extensions.get("fault")
+        patience_s = request.extensions.get("timeout", {}).get("read")
+        late = patience_s is not None and delay_s > patience_s
+        if delay_s:
+            await self._sleep(patience_s if late else delay_s)
+        if late or fault == "timeout":
+            raise httpx.ReadTimeout("the sandbox does not answer in time", request=request)
+        if fault == "truncated":
+            return httpx.Response(
+                response.status_code,
+                headers=response.headers,
+                stream=_Torn(request, response.content),
+            )
+        return response
+
+
+class _Torn(httpx.AsyncByteStream):
+    """The first half of a body."""
+
+    def __init__(self, request: httpx.Request, content: bytes) -> None:
+        self._request = request
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        half = len(self._content) // 2
+        yield self._content[:half]
+        raise httpx.RemoteProtocolError(
+            "peer closed connection without sending complete message body "
+            f"(received {half} bytes, expected {len(self._content)})",
+            request=self._request,
+        )

@@ -1,0 +1,233 @@
+"""From the images a caller names to their checked bytes, and the turns an edit continues.
+
+A turn is kept as the object turns/<request id>, written once with `encode_turn`; it names the turn
+before it, so a conversation is a chain of objects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
+
+from shared import pixels
+from shared.domain import ImageRef, ImageRequest, Picture, Source, Turn
+from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
+from shared.fetch import Fetcher
+from shared.records import Records
+from shared.storage import Storage
+
+T = TypeVar("T")
+
+MAX_TOTAL_BYTES = 64 * 1024 * 1024
+MAX_TURNS = 16
+AT_ONCE = 4
+
+_IMAGE_ID = re.compile(r"img_([A-Za-z0-9_-]{1,100})_\d{1,4}", re.ASCII)
+_UPLOAD_ID = re.compile(r"upl_[A-Za-z0-9_-]{1,100}", re.ASCII)
+_REQUEST_ID = re.compile(r"req_[A-Za-z0-9_-]{1,100}", re.ASCII)
+_PREVIOUS = "previous_request_id"
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Where one account's images come from."""
+
+    records: Records
+    storage: Storage
+    fetcher: Fetcher
+    account_id: str
+
+
+class _Budget:
+    """The bytes one request may bring along. Raises PayloadTooLarge once they are used up."""
+
+    def __init__(self) -> None:
+        self._left = MAX_TOTAL_BYTES
+        self.places = asyncio.Semaphore(AT_ONCE)
+
+    def take(self, count: int, field: str) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise PayloadTooLarge(
+                f"The images of a request may have {MAX_TOTAL_BYTES} bytes together.", param=field
+            )
+
+
+async def load(request: ImageRequest, loader: Loader) -> ImageRequest:
+    """The request with `sources`, `mask` and `turns` in place of what names them.
+
+    Raises NotFound for what is not the account's, UnsupportedImage, PayloadTooLarge, and
+    InvalidRequest for a URL that cannot be read, a mask that does not fit the first image, or a
+    request that cannot be continued. `param` names the field.
+    """
+    refs = {f"images[{n}]": ref for n, ref in enumerate(request.refs)}
+    if request.mask_ref is not None:
+        if not refs:
+            raise InvalidRequest("A mask needs an image to lie on.", param="mask")
+        refs["mask"] = request.mask_ref
+    budget = _Budget()
+    loaded = await _together([_source(ref, f, loader, budget) for f, ref in refs.items()])
+    sources = tuple(loaded[: len(request.refs)])
+    mask = loaded[-1] if request.mask_ref is not None else None
+    if mask is not None:
+        await asyncio.to_thread(pixels.check_mask, mask, sources[0], "mask")
+    turns = await _turns(request.previous_request_id, loader, budget)
+    return replace(request, sources=sources, mask=mask, turns=turns)
+
+
+def encode_turn(turn: Turn, previous_request_id: str | None) -> bytes:
+    """A turn as JSON, with the id of the request before it. A source's `uri` is left out: the
+    provider's copy does not last."""
+    return json.dumps(
+        {
+            "prompt": turn.prompt,
+            "sources": [_encoded(source) for source in turn.sources],
+            "images": [_encoded(image) for image in turn.images],
+            "wire": turn.wire,
+            "reply": turn.reply,
+            _PREVIOUS: previous_request_id,
+        }
+    ).encode()
+
+
+def decode_turn(data: bytes) -> tuple[Turn, str | None]:
+    """What `encode_turn` was given."""
+    kept = json.loads(data)
+    turn = Turn(
+        prompt=kept["prompt"],
+        sources=tuple(Source(**_decoded(source)) for source in kept["sources"]),
+        images=tuple(Picture(**_decoded(image)) for image in kept["images"]),
+        wire=kept["wire"],
+        reply=kept["reply"],
+    )
+    return turn, kept[_PREVIOUS]
+
+
+async def _together(jobs: list[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results in order, or the first error, with the other jobs stopped."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job) for job in jobs]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+async def _source(ref: ImageRef, field: str, loader: Loader, budget: _Budget) -> Source:
+    async with budget.places:
+        data = await _bytes(ref, field, loader)
+        budget.take(len(data), field)
+        return await asyncio.to_thread(pixels.inspect, data, field)
+
+
+async def _bytes(ref: ImageRef, field: str, loader: Loader) -> bytes:
+    if ref.data is not None:
+        return ref.data
+    if ref.image_id is not None:
+        return await _image(ref.image_id, f"{field}.image_id", loader)
+    if ref.upload_id is not None:
+        return await _upload(ref.upload_id, f"{field}.upload_id", loader)
+    url = ref.url or ""
+    if url[:5].lower() == "data:":
+        return _data_url(url, f"{field}.url")
+    return await loader.fetcher.fetch(url, f"{field}.url")
+
+
+async def _image(image_id: str, field: str, loader: Loader) -> bytes:
+    """A picture the account got before."""
+    missing = NotFound("You have no image of this id.", param=field)
+    named = _IMAGE_ID.fullmatch(image_id)
+    if named is None:
+        raise missing
+    record = await loader.records.request(loader.account_id, f"req_{named[1]}")
+    name = next((i.name for i in record.images if i.id == image_id), None) if record else None
+    blob = await loader.storage.get(name) if name else None
+    if blob is None:
+        raise missing
+    return blob.data
+
+
+async def _upload(upload_id: str, field: str, loader: Loader) -> bytes:
+    """A file the account has put into storage."""
+    missing = NotFound("There is no upload of this id, or nothing was sent to it.", param=field)
+    if not _UPLOAD_ID.fullmatch(upload_id):
+        raise missing
+    names = await loader.storage.list(f"uploads/{loader.account_id}/{upload_id}/")
+    blob = await loader.storage.get(names[0]) if names else None
+    if blob is None:
+        raise missing
+    return blob.data
+
+
+def _data_url(url: str, field: str) -> bytes:
+    """RFC 2397."""
+    head, comma, body = url.partition(",")
+    if not comma:
+        raise InvalidRequest("The data: URL has no comma.", param=field)
+    data = unquote_to_bytes(body)
+    if not head.lower().endswith(";base64"):
+        return data
+    try:
+        return base64.b64decode(b"".join(data.split()), validate=True)
+    except binascii.Error as error:
+        raise InvalidRequest("The data: URL is not valid base64.", param=field) from error
+
+
+async def _turns(request_id: str | None, loader: Loader, budget: _Budget) -> tuple[Turn, ...]:
+    """The conversation so far, oldest first. Only its last request is looked up: whose it is has
+    been checked for each one before, when the next was made."""
+    if request_id is None:
+        return ()
+    known = _REQUEST_ID.fullmatch(request_id)
+    record = await loader.records.request(loader.account_id, request_id) if known else None
+    if record is None:
+        raise NotFound("You have no request of this id.", param=_PREVIOUS)
+    if record.status != "succeeded":
+        raise InvalidRequest(
+            f"The earlier request is {record.status}; only one that succeeded can be continued.",
+            param=_PREVIOUS,
+        )
+    turns: list[Turn] = []
+    earlier: str | None = request_id
+    while earlier is not None:
+        if len(turns) == MAX_TURNS:
+            raise InvalidRequest(
+                f"The conversation has more than {MAX_TURNS} turns. Start a new one from its last "
+                "image.",
+                param=_PREVIOUS,
+            )
+        turn, earlier = await _turn(earlier, loader.storage, budget)
+        turns.append(turn)
+    return tuple(reversed(turns))
+
+
+async def _turn(request_id: str, storage: Storage, budget: _Budget) -> tuple[Turn, str | None]:
+    blob = await storage.get(f"turns/{request_id}")
+    if blob is None:
+        raise InvalidRequest(
+            f"The request {request_id} cannot be continued: its model has no turns, or they were "
+            "deleted. Send its image as a source instead.",
+            param=_PREVIOUS,
+        )
+    budget.take(len(blob.data), _PREVIOUS)
+    return await asyncio.to_thread(decode_turn, blob.data)
+
+
+def _encoded(image: Source | Picture) -> Mapping[str, str | int]:
+    return {
+        "content_type": image.content_type,
+        "width": image.width,
+        "height": image.height,
+        "data": base64.b64encode(image.data).decode(),
+    }
+
+
+def _decoded(kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**kept, "data": base64.b64decode(kept["data"])}

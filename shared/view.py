@@ -1,0 +1,359 @@
+"""What callers get, as pydantic models, and the translation of records into them. Money is a
+decimal string of US dollars, times are UTC with a Z."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+from shared.domain import (
+    Entry,
+    EntryKind,
+    Image,
+    Limits,
+    Operation,
+    Problem,
+    Record,
+    Status,
+    UsageRow,
+)
+from shared.errors import DarkroomError
+from shared.ledger import Standing
+from shared.links import Links
+from shared.pricing import usd
+from shared.records import Page
+
+T = TypeVar("T")
+
+
+def _stamp(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Time = Annotated[datetime, PlainSerializer(_stamp, return_type=str)]
+
+
+class View(BaseModel):
+    """Something a caller is shown."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ListView(View, Generic[T]):
+    """Every list there is."""
+
+    object: Literal["list"] = "list"
+    data: list[T]
+    has_more: bool = False
+    next_cursor: str | None = None
+
+
+class ErrorBody(View):
+    """What went wrong: `message` is safe to show and says what to do."""
+
+    code: str
+    message: str
+    param: str | None = None
+    request_id: str | None = None
+    retryable: bool = False
+    retry_after_s: float | None = None
+    provider: str | None = None
+    details: dict[str, Any] = {}
+
+
+class ErrorView(View):
+    """Every error there is."""
+
+    error: ErrorBody
+
+
+class ImageView(View):
+    """A picture: `url` needs no key and ends at `expires_at`; fetch the request for a new one."""
+
+    id: str
+    url: str
+    b64_json: str | None = None
+    content_type: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    expires_at: Time
+
+
+class CostView(View):
+    """What was charged, and what had been held for it."""
+
+    usd: str
+    credits: str | None = None
+    estimated_usd: str
+    free_tier: bool = False
+
+
+class UsageView(View):
+    """What the provider counted."""
+
+    input_tokens: int
+    output_tokens: int
+    images: int
+
+
+class AttemptView(View):
+    """One call to a provider."""
+
+    provider: str
+    outcome: str
+    status: int | None
+    latency_ms: int
+
+
+class RequestView(View):
+    """A request, from admission to its end."""
+
+    id: str
+    object: Literal["request"] = "request"
+    operation: Operation
+    status: Status
+    model: str
+    provider: str | None
+    prompt: str
+    parameters: dict[str, Any]
+    images: list[ImageView]
+    text: str | None
+    cost: CostView
+    usage: UsageView
+    attempts: list[AttemptView]
+    error: ErrorBody | None
+    metadata: dict[str, str]
+    previous_request_id: str | None
+    idempotency_key: str | None
+    sandbox: bool
+    created_at: Time
+    completed_at: Time | None
+
+
+class DeletedView(View):
+    """What is left of a deleted request."""
+
+    id: str
+    object: Literal["request"] = "request"
+    deleted: Literal[True] = True
+
+
+class LimitsView(View):
+    """What an account may do; null is no limit."""
+
+    rpm: int | None
+    rpd: int | None
+    concurrency: int | None
+    monthly_usd: str | None
+
+
+class StandingView(View):
+    """What of its limits an account uses right now."""
+
+    requests_this_minute: int
+    requests_today: int
+    running: int
+    spent_this_month_usd: str
+
+
+class AccountView(View):
+    """An account: `balance_usd` is the sum of its ledger, `available_usd` what is not held."""
+
+    id: str
+    object: Literal["account"] = "account"
+    name: str
+    plan: Literal["prepaid"] = "prepaid"
+    balance_usd: str
+    held_usd: str
+    available_usd: str
+    limits: LimitsView
+    usage: StandingView
+    created_at: Time
+
+
+class EntryView(View):
+    """A line of the ledger."""
+
+    id: str
+    object: Literal["ledger_entry"] = "ledger_entry"
+    kind: EntryKind
+    usd: str
+    at: Time
+    request_id: str | None
+    grant_id: str | None
+    expires_at: Time | None
+
+
+class UsageGroupView(View):
+    """What one day, model or provider came to; the other two are null."""
+
+    day: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    requests: int
+    images: int
+    usd: str
+
+
+class UploadView(View):
+    """Leave to send one file: PUT its bytes to `url` with these headers."""
+
+    upload_id: str
+    url: str
+    method: Literal["PUT"] = "PUT"
+    headers: dict[str, str]
+    expires_at: Time
+
+
+def of_error(error: DarkroomError) -> ErrorView:
+    """An error as its caller sees it."""
+    body = ErrorBody(
+        code=error.code,
+        message=error.message,
+        param=error.param,
+        request_id=error.request_id,
+        retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
+        provider=error.provider,
+        details=error.details,
+    )
+    return ErrorView(error=body)
+
+
+def of_request(
+    record: Record, links: Links, now: datetime, inline: Sequence[str] = ()
+) -> RequestView:
+    """A record as its caller sees it; `inline` holds the pictures in base64 where wanted."""
+    return RequestView(
+        id=record.id,
+        operation=record.operation,
+        status=record.status,
+        model=record.model,
+        provider=record.provider,
+        prompt=record.prompt,
+        parameters=dict(record.parameters),
+        images=[
+            _image(image, links, now, inline[n] if inline else None)
+            for n, image in enumerate(record.images)
+        ],
+        text=record.text,
+        cost=CostView(
+            usd=usd(record.charged_micros), estimated_usd=usd(record.quote.listed_micros)
+        ),
+        usage=UsageView(
+            input_tokens=record.usage.input_tokens,
+            output_tokens=record.usage.output_tokens,
+            images=len(record.images),
+        ),
+        attempts=[AttemptView(**vars(attempt)) for attempt in record.attempts],
+        error=of_problem(record.error, record.id) if record.error else None,
+        metadata=dict(record.metadata),
+        previous_request_id=record.previous_request_id,
+        idempotency_key=record.idempotency_key,
+        sandbox=record.sandbox,
+        created_at=record.created_at,
+        completed_at=record.completed_at,
+    )
+
+
+def of_account(standing: Standing, now: datetime) -> AccountView:
+    """An account and how it stands."""
+    account, shards = standing.account, standing.shards
+    return AccountView(
+        id=account.id,
+        name=account.name,
+        balance_usd=usd(standing.balance_micros()),
+        held_usd=usd(sum(s.held for s in shards)),
+        available_usd=usd(standing.available_micros(now)),
+        limits=of_limits(account.limits),
+        usage=StandingView(
+            requests_this_minute=sum(s.in_minute(now) for s in shards),
+            requests_today=sum(s.in_day(now) for s in shards),
+            running=sum(s.running for s in shards),
+            spent_this_month_usd=usd(sum(s.in_month(now) for s in shards)),
+        ),
+        created_at=account.created_at,
+    )
+
+
+def of_limits(limits: Limits) -> LimitsView:
+    """An account's limits."""
+    monthly = limits.monthly_micros
+    return LimitsView(
+        rpm=limits.rpm,
+        rpd=limits.rpd,
+        concurrency=limits.concurrency,
+        monthly_usd=None if monthly is None else usd(monthly),
+    )
+
+
+def of_entry(entry: Entry) -> EntryView:
+    """A line of the ledger."""
+    return EntryView(
+        id=entry.id,
+        kind=entry.kind,
+        usd=usd(entry.micros),
+        at=entry.at,
+        request_id=entry.request_id,
+        grant_id=entry.grant_id,
+        expires_at=entry.expires_at,
+    )
+
+
+def of_usage(rows: Sequence[UsageRow], group_by: str) -> list[UsageGroupView]:
+    """Daily rows added up by day, model or provider."""
+    groups: dict[str, list[UsageRow]] = {}
+    for row in rows:
+        groups.setdefault(getattr(row, group_by), []).append(row)
+    return [
+        UsageGroupView.model_validate(
+            {
+                group_by: name,
+                "requests": sum(r.requests for r in members),
+                "images": sum(r.images for r in members),
+                "usd": usd(sum(r.micros for r in members)),
+            }
+        )
+        for name, members in sorted(groups.items())
+    ]
+
+
+def list_of(page: Page[T]) -> ListView[T]:
+    """A page of views as the contract's list."""
+    return ListView(
+        data=list(page.items), has_more=page.cursor is not None, next_cursor=page.cursor
+    )
+
+
+def _image(image: Image, links: Links, now: datetime, inline: str | None) -> ImageView:
+    url, expires_at = links.image(image.id, now)
+    return ImageView(
+        id=image.id,
+        url=url,
+        b64_json=inline,
+        content_type=image.content_type,
+        width=image.width,
+        height=image.height,
+        bytes=image.bytes,
+        sha256=image.sha256,
+        expires_at=expires_at,
+    )
+
+
+def of_problem(problem: Problem, request_id: str) -> ErrorBody:
+    """The error a record keeps."""
+    return ErrorBody(
+        code=problem.code,
+        message=problem.message,
+        param=problem.param,
+        request_id=request_id,
+        retryable=problem.retryable,
+        retry_after_s=problem.retry_after_s,
+        provider=problem.provider,
+        details=dict(problem.details),
+    )

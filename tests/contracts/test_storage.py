@@ -1,0 +1,176 @@
+"""What every storage backend does, on a folder and on Google's client over a real connection."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.storage import BadName, Blob, Storage
+from shared.storage.disk import Disk
+from shared.storage.gcs import Gcs
+from tests.emulators.storage import emulator_client, new_bucket
+
+ODD: tuple[str, ...] = (
+    "",
+    "/",
+    "/etc/passwd",
+    "../up",
+    "a/../b",
+    "a/..",
+    ".",
+    "a//b",
+    "a/",
+    "a b",
+    "a\\b",
+    "é",
+)
+ODD += ("a\n", "a\0", "%2e%2e/a", "a" * 300, "a/" * 300 + "a", "~", "a?b", "a#b")
+
+
+@pytest.fixture(params=["disk", pytest.param("gcs", marks=pytest.mark.emulator)])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    """An empty store."""
+    if request.param == "disk":
+        backend: Storage = Disk(tmp_path)
+    else:
+        url: str = request.getfixturevalue("storage_emulator")
+        backend = Gcs(new_bucket(url), emulator_client(url))
+    yield backend
+    asyncio.run(backend.close())
+
+
+def test_an_object_comes_back_with_its_type_and_labels(storage: Storage) -> None:
+    async def scenario() -> Blob | None:
+        labels = {"route": "google:gemini-3-pro-image", "n": "0"}
+        assert await storage.put("images/req_1/0", b"\x89PNG\0\xff", "image/png", labels)
+        return await storage.get("images/req_1/0")
+
+    blob = asyncio.run(scenario())
+    assert blob == Blob(
+        b"\x89PNG\0\xff", "image/png", {"route": "google:gemini-3-pro-image", "n": "0"}
+    )
+
+
+@pytest.mark.parametrize("data", [b"", b'{"a": 1}\n', b"\0\0\0\0", b"x" * 4])
+def test_bytes_come_back_whatever_they_are(storage: Storage, data: bytes) -> None:
+    async def scenario() -> Blob | None:
+        assert await storage.put("a", data, "application/json", {})
+        return await storage.get("a")
+
+    assert asyncio.run(scenario()) == Blob(data, "application/json", {})
+
+
+def test_an_object_is_written_once(storage: Storage) -> None:
+    async def scenario() -> Blob | None:
+        assert await storage.put("a/b", b"first", "image/png", {"by": "first"})
+        assert not await storage.put("a/b", b"second", "image/jpeg", {"by": "second"})
+        return await storage.get("a/b")
+
+    assert asyncio.run(scenario()) == Blob(b"first", "image/png", {"by": "first"})
+
+
+def test_of_twelve_writers_one_wins_and_its_bytes_are_whole(storage: Storage) -> None:
+    async def race(name: str) -> None:
+        contents = [bytes([n]) * 50_000 for n in range(12)]
+        won = await asyncio.gather(
+            *(
+                storage.put(name, content, f"image/{n}", {"by": str(n)})
+                for n, content in enumerate(contents)
+            )
+        )
+        assert won.count(True) == 1
+        winner = won.index(True)
+        expected = Blob(contents[winner], f"image/{winner}", {"by": str(winner)})
+        assert await storage.get(name) == expected
+
+    async def scenario() -> None:
+        for n in range(5):
+            await race(f"race/{n}")
+
+    asyncio.run(scenario())
+
+
+def test_nine_megabytes_come_back_as_they_went_and_once(storage: Storage) -> None:
+    data = os.urandom(9 * 1024 * 1024)
+
+    async def scenario() -> Blob | None:
+        assert await storage.put("big.png", data, "image/png", {})
+        assert not await storage.put("big.png", data[::-1], "image/png", {})
+        return await storage.get("big.png")
+
+    blob = asyncio.run(scenario())
+    assert blob is not None
+    assert blob.data == data
+
+
+def test_what_does_not_exist_is_none_and_can_be_deleted(storage: Storage) -> None:
+    async def scenario() -> None:
+        assert await storage.get("none") is None
+        assert await storage.get("none/either") is None
+        await storage.delete("none")
+        await storage.delete("none/either")
+
+    asyncio.run(scenario())
+
+
+def test_a_deleted_object_is_gone_and_its_name_free(storage: Storage) -> None:
+    async def scenario() -> Blob | None:
+        await storage.put("a/b", b"first", "image/png", {})
+        await storage.delete("a/b")
+        assert await storage.get("a/b") is None
+        assert await storage.list("a/") == ()
+        assert await storage.put("a/b", b"second", "image/png", {})
+        return await storage.get("a/b")
+
+    blob = asyncio.run(scenario())
+    assert blob is not None
+    assert blob.data == b"second"
+
+
+def test_a_list_has_the_names_under_a_prefix_in_order(storage: Storage) -> None:
+    async def scenario() -> None:
+        for name in ("u/1/b.png", "u/10/a.png", "u/1/a/x.png", "u/1/A.png", "v/1"):
+            await storage.put(name, b"x", "image/png", {})
+        assert await storage.list("u/1/") == ("u/1/A.png", "u/1/a/x.png", "u/1/b.png")
+        assert await storage.list("u/1") == (
+            "u/1/A.png",
+            "u/1/a/x.png",
+            "u/1/b.png",
+            "u/10/a.png",
+        )
+        assert len(await storage.list("")) == 5
+        assert await storage.list("w/") == ()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_are_refused_by_every_verb(storage: Storage, name: str) -> None:
+    async def scenario() -> None:
+        with pytest.raises(BadName):
+            await storage.put(name, b"x", "image/png", {})
+        with pytest.raises(BadName):
+            await storage.get(name)
+        with pytest.raises(BadName):
+            await storage.delete(name)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("prefix", ["..", "../", "/", "a/../", "a//", "a*"])
+def test_odd_prefixes_are_refused(storage: Storage, prefix: str) -> None:
+    with pytest.raises(BadName):
+        asyncio.run(storage.list(prefix))
+
+
+def test_dots_inside_a_name_are_plain(storage: Storage) -> None:
+    async def scenario() -> None:
+        for name in ("a..b", ".hidden", "..a", "a.", "a/b..png"):
+            assert await storage.put(name, b"x", "image/png", {})
+            assert await storage.get(name) is not None
+
+    asyncio.run(scenario())

@@ -1,0 +1,118 @@
+"""Whatever bytes a provider sends, `read` gives a Done or raises an error of ours."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from shared.domain import Endpoint
+from shared.errors import DarkroomError
+from shared.providers import Done, Provider, google_files
+from shared.providers.registry import ADAPTERS
+
+GOOGLE = [pytest.param(ADAPTERS[name], id=name) for name in ("gemini", "imagen")]
+ENDPOINT = Endpoint("https://provider.test", "v1beta", "model-1", "provider-key")
+EXAMPLES = 100
+NAMES = [
+    *("candidates", "content", "parts", "text", "thought", "inlineData", "mimeType", "data"),
+    *("finishReason", "finishMessage", "promptFeedback", "blockReason", "usageMetadata"),
+    *("promptTokenCount", "candidatesTokensDetails", "modality", "tokenCount", "verbatim"),
+    *("predictions", "bytesBase64Encoded", "raiFilteredReason", "error", "code", "message"),
+    *("status", "details", "reason", "retryDelay", "violations", "quotaId", "quotaValue"),
+    *("file", "uri", "name", "state"),
+]
+VALUES = ["STOP", "SAFETY", "AAAA", "34.4s", "1e999s", "IMAGE", "FAILED_PRECONDITION", "\ud800"]
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(VALUES)
+    | st.text(max_size=8)
+)
+trees = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+counts = st.dictionaries(st.sampled_from(NAMES), leaves, max_size=4)
+blobs = st.fixed_dictionaries({"inlineData": st.fixed_dictionaries({"data": st.just("AAAA")})})
+parts = st.lists(blobs | trees, max_size=3)
+near = st.fixed_dictionaries(
+    {
+        "candidates": st.lists(
+            st.fixed_dictionaries({"content": st.fixed_dictionaries({"parts": parts})})
+        )
+    },
+    optional={"usageMetadata": counts | trees, "promptFeedback": trees, "predictions": parts},
+)
+failures = st.fixed_dictionaries(
+    {"error": st.dictionaries(st.sampled_from(NAMES), trees, max_size=4) | trees}
+)
+bodies = st.binary(max_size=64) | (trees | near | failures).map(lambda v: json.dumps(v).encode())
+statuses = st.sampled_from(
+    [200, 200, 200, 201, 204, 302, 400, 403, 404, 413, 429, 500, 503, 504, 999]
+)
+headers = st.dictionaries(
+    st.sampled_from(["retry-after", "content-type", "x-goog-upload-url"]),
+    st.sampled_from(
+        ["5", "-1", "²", "text/html; charset=nonsense", "http://[", "https://provider.test/x"]
+    ),
+)
+
+
+@pytest.mark.parametrize("adapter", GOOGLE)
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(bodies, statuses, headers)
+@example(b"[" * 100_000, 200, {})
+@example(b"9" * 100_000, 200, {})
+@example(b'{"error": {"code": 1e999}}', 200, {})
+@example(
+    b'{"candidates":[{"content":{"parts":[{"inlineData":{"data":"AAAA"},"x":1e999}]}}]}', 200, {}
+)
+def test_read_gives_done_or_raises_an_error_of_ours(
+    adapter: Provider, body: bytes, status: int, fields: dict[str, str]
+) -> None:
+    answer = httpx.Response(status, headers=encoded(fields), content=body)
+    try:
+        outcome = adapter.read(answer)
+    except DarkroomError as error:
+        assert_showable(error)
+    else:
+        assert isinstance(outcome, Done)
+        assert outcome.images
+        assert 200 <= status < 300
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(bodies, statuses, headers)
+def test_an_upload_goes_on_or_raises_an_error_of_ours(
+    body: bytes, status: int, fields: dict[str, str]
+) -> None:
+    answer = httpx.Response(status, headers=encoded(fields), content=body)
+    for step in (google_files.read, lambda a: google_files.send(a, b"x", ENDPOINT)):
+        try:
+            step(answer)
+        except DarkroomError as error:
+            assert_showable(error)
+
+
+def encoded(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in fields.items()]
+
+
+def assert_showable(error: DarkroomError) -> None:
+    """It can be put into a JSON answer and a record."""
+    shown: dict[str, Any] = {"message": error.message, "details": error.details}
+    json.dumps({**shown, "retry_after_s": error.retry_after_s}, ensure_ascii=False).encode()
+    assert error.message
+    assert error.retry_after_s is None or 0 <= error.retry_after_s < 1e6

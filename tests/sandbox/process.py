@@ -1,0 +1,29 @@
+"""The sandbox in a process of its own, on a free port of loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """Its address, once it takes connections."""
+    command = [sys.executable, "-m", "shared.sandbox", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            assert line.startswith("sandbox: http://127.0.0.1:"), line + process.stderr.read()
+            yield line.removeprefix("sandbox: ").strip()
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()

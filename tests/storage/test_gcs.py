@@ -1,0 +1,278 @@
+"""What only Cloud Storage has: the cost in requests, and signed uploads."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+import httpx
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from google.auth import compute_engine
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage as library
+from google.oauth2 import service_account
+
+from shared.storage import Ticket
+from shared.storage.gcs import Gcs, signing
+from tests.emulators.storage import emulator_client, new_bucket
+
+pytestmark = pytest.mark.emulator
+
+EMAIL = "uploads@test.iam.gserviceaccount.com"
+
+
+@pytest.fixture(scope="module")
+def key() -> rsa.RSAPrivateKey:
+    """A service account's private key."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.mark.parametrize("size", [1_000, 9 * 1024 * 1024])
+def test_writing_and_reading_cost_one_request_each(storage_emulator: str, size: int) -> None:
+    client = emulator_client(storage_emulator)
+    bucket = new_bucket(storage_emulator)
+    sent: list[str] = []
+    client._http.hooks["response"].append(lambda r, *_, **__: sent.append(r.request.method))
+    data = b"x" * size
+
+    async def scenario() -> None:
+        gcs = Gcs(bucket, client)
+        assert await gcs.put("a/0", data, "image/png", {"route": "r"})
+        assert sent == ["POST"]
+        blob = await gcs.get("a/0")
+        assert sent == ["POST", "GET"]
+        assert blob is not None
+        assert (len(blob.data), blob.content_type, blob.labels) == (
+            size,
+            "image/png",
+            {"route": "r"},
+        )
+        assert await gcs.get("a/1") is None
+        assert sent == ["POST", "GET", "GET"]
+        await gcs.close()
+
+    asyncio.run(scenario())
+    assert sent == ["POST", "GET", "GET"]
+
+
+def test_a_write_says_what_it_is_and_what_it_expects(storage_emulator: str) -> None:
+    client = emulator_client(storage_emulator)
+    seen: list[Any] = []
+    client._http.hooks["response"].append(lambda r, *_, **__: seen.append(r.request))
+
+    async def scenario() -> None:
+        gcs = Gcs(new_bucket(storage_emulator), client)
+        await gcs.put("a/0", b"abc", "image/png", {"route": "r"})
+        await gcs.close()
+
+    asyncio.run(scenario())
+    query = dict(parse_qsl(urlsplit(seen[0].url).query))
+    assert query["uploadType"] == "multipart"
+    assert query["ifGenerationMatch"] == "0"
+    facts = json.loads(seen[0].body.split(b"\r\n\r\n")[1].split(b"\r\n")[0])
+    assert facts == {
+        "name": "a/0",
+        "metadata": {"route": "r"},
+        "cacheControl": "private, max-age=31536000, immutable",
+        "crc32c": "Nks/tw==",
+    }
+
+
+def test_what_was_uploaded_as_gzip_is_not_unfolded(storage_emulator: str) -> None:
+    client, name = emulator_client(storage_emulator), new_bucket(storage_emulator)
+    packed = gzip.compress(b"z" * 1_000_000)
+    blob = client.bucket(name).blob("a")
+    blob.content_encoding = "gzip"
+    blob.upload_from_string(packed, content_type="image/png")
+
+    async def scenario() -> None:
+        gcs = Gcs(name, client)
+        found = await gcs.get("a")
+        assert found is not None
+        assert found.data == packed
+        await gcs.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_client_is_made_from_the_environment(
+    storage_emulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = new_bucket(storage_emulator)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage_emulator)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
+
+    async def scenario() -> None:
+        gcs = Gcs(bucket)
+        assert await gcs.put("a", b"x", "image/png", {})
+        assert await gcs.list("") == ("a",)
+        await gcs.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_store_that_was_never_used_connects_to_nothing() -> None:
+    asyncio.run(Gcs("nowhere").close())
+
+
+def test_credentials_that_cannot_sign_give_no_ticket(storage_emulator: str) -> None:
+    gcs = Gcs(new_bucket(storage_emulator), emulator_client(storage_emulator))
+    assert asyncio.run(_ticket(gcs)) is None
+    assert signing(AnonymousCredentials(), None) is None
+
+
+def test_a_ticket_is_signed_for_these_headers_and_this_long(
+    storage_emulator: str, key: rsa.RSAPrivateKey
+) -> None:
+    bucket = new_bucket(storage_emulator)
+    ticket = asyncio.run(_ticket(_signing_gcs(storage_emulator, bucket, key)))
+    assert ticket is not None
+    assert ticket.headers == {
+        "content-type": "image/png",
+        "x-goog-content-length-range": "0,1000",
+    }
+    address = urlsplit(ticket.url)
+    query = dict(parse_qsl(address.query))
+    assert address.path == f"/{bucket}/uploads/acc/upl_1/photo.png"
+    assert query["X-Goog-Expires"] == "900"
+    assert query["X-Goog-SignedHeaders"] == "content-type;host;x-goog-content-length-range"
+    assert query["X-Goog-Credential"].startswith(f"{EMAIL}/")
+    verify(ticket, key.public_key())
+    forged = Ticket(ticket.url, {**ticket.headers, "x-goog-content-length-range": "0,9999"})
+    with pytest.raises(InvalidSignature):
+        verify(forged, key.public_key())
+
+
+def test_a_ticket_takes_the_upload(storage_emulator: str, key: rsa.RSAPrivateKey) -> None:
+    bucket = new_bucket(storage_emulator)
+    gcs = _signing_gcs(storage_emulator, bucket, key)
+    ticket = asyncio.run(_ticket(gcs))
+    assert ticket is not None
+    answer = httpx.put(
+        ticket.url, content=b"picture", headers=dict(ticket.headers), trust_env=False
+    )
+    assert answer.status_code == 200
+
+    async def scenario() -> None:
+        reader = Gcs(bucket, emulator_client(storage_emulator))
+        assert await reader.list("uploads/acc/upl_1/") == ("uploads/acc/upl_1/photo.png",)
+        blob = await reader.get("uploads/acc/upl_1/photo.png")
+        assert blob is not None
+        assert (blob.data, blob.content_type) == (b"picture", "image/png")
+        await reader.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_machine_without_a_key_signs_through_iam(
+    storage_emulator: str, key: rsa.RSAPrivateKey
+) -> None:
+    bucket = new_bucket(storage_emulator)
+    google = FakeGoogle(key, [])
+    credentials = signing(compute_engine.Credentials(universe_domain="googleapis.com"), google)
+    assert credentials is not None
+    client = library.Client(
+        project="test", credentials=credentials, client_options={"api_endpoint": storage_emulator}
+    )
+    ticket = asyncio.run(_ticket(Gcs(bucket, client)))
+    assert ticket is not None
+    verify(ticket, key.public_key())
+    assert EMAIL in ticket.url.replace("%40", "@")
+    assert any(f"/{EMAIL}:signBlob" in url for url in google.called)
+    asked = [url for url in google.called if "/token" in url]
+    assert asked
+    assert all("cloud-platform" in url for url in asked)
+
+
+async def _ticket(gcs: Gcs) -> Ticket | None:
+    life = timedelta(minutes=15)
+    ticket = await gcs.ticket("uploads/acc/upl_1/photo.png", "image/png", 1000, life)
+    await gcs.close()
+    return ticket
+
+
+def _signing_gcs(url: str, bucket: str, key: rsa.RSAPrivateKey) -> Gcs:
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    info = {
+        "type": "service_account",
+        "client_email": EMAIL,
+        "private_key": pem.decode(),
+        "token_uri": f"{url}/token",
+    }
+    credentials = service_account.Credentials.from_service_account_info(info)
+    endpoint = {"api_endpoint": url}
+    return Gcs(bucket, library.Client("test", credentials=credentials, client_options=endpoint))
+
+
+def verify(ticket: Ticket, public_key: rsa.RSAPublicKey) -> None:
+    """Check the signature as the service would, from the request that the holder would send
+    (docs of Google, "V4 signing process", 2026-11)."""
+    address = urlsplit(ticket.url)
+    query = dict(parse_qsl(address.query))
+    signature = bytes.fromhex(query.pop("X-Goog-Signature"))
+    headers = {**ticket.headers, "host": address.netloc}
+    signed = query["X-Goog-SignedHeaders"]
+    canonical = "\n".join(
+        [
+            "PUT",
+            address.path,
+            urlencode(sorted(query.items()), quote_via=quote, safe="~"),
+            *(f"{name}:{headers[name]}" for name in signed.split(";")),
+            "",
+            signed,
+            "UNSIGNED-PAYLOAD",
+        ]
+    )
+    scope = query["X-Goog-Credential"].split("/", 1)[1]
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    text = "\n".join(["GOOG4-RSA-SHA256", query["X-Goog-Date"], scope, digest])
+    public_key.verify(signature, text.encode(), padding.PKCS1v15(), hashes.SHA256())
+
+
+@dataclass
+class GoogleAnswer:
+    """What google.auth expects of its transport."""
+
+    status: int
+    data: bytes
+    headers: dict[str, str]
+
+
+@dataclass
+class FakeGoogle:
+    """The metadata server and the IAM API of a machine that runs as EMAIL."""
+
+    key: rsa.RSAPrivateKey
+    called: list[str]
+
+    def __call__(self, url: str, body: bytes | None = None, **_: Any) -> GoogleAnswer:
+        self.called.append(url)
+        answers: dict[str, Callable[[], dict[str, Any]]] = {
+            ":signBlob": lambda: {"signedBlob": self._signed(json.loads(body or b"")["payload"])},
+            "/token": lambda: {"access_token": "t", "expires_in": 3600, "token_type": "Bearer"},
+            "service-accounts/default/": lambda: {"email": EMAIL, "scopes": ["any"]},
+            "universe": lambda: {},
+        }
+        answer = next(make for part, make in answers.items() if part in url)()
+        data = b"googleapis.com" if "universe" in url else json.dumps(answer).encode()
+        return GoogleAnswer(200, data, {"content-type": "application/json"})
+
+    def _signed(self, payload: str) -> str:
+        message = base64.b64decode(payload)
+        signature = self.key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+        return base64.b64encode(signature).decode()

@@ -1,0 +1,131 @@
+"""What callers may send, and how a wrong body is refused."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from shared import body
+from shared.body import Files
+from shared.domain import ImageRef
+from shared.errors import InvalidRequest
+
+PNG = base64.b64encode(b"not looked at here").decode()
+
+
+def test_every_field_reaches_the_request() -> None:
+    parsed = body.edit(
+        {
+            "model": "nano-banana-pro",
+            "prompt": "a cup",
+            "n": 2,
+            "aspect_ratio": "16:9",
+            "resolution": "2K",
+            "seed": 7,
+            "quality": "high",
+            "background": "transparent",
+            "output_format": "webp",
+            "output_quality": 90,
+            "route": {"prefer": "cost", "providers": ["google"], "fallback": False},
+            "delivery": "b64_json",
+            "timeout_s": 30,
+            "metadata": {"order": "17"},
+            "options": {"temperature": 0.7},
+            "images": [{"b64_json": PNG}, {"url": "https://example.com/a.png"}],
+            "mask": {"url": f"data:image/png;base64,{PNG}"},
+            "previous_request_id": "req_a",
+        },
+        Files(),
+    )
+    request = parsed.request
+    assert request.operation == "edit"
+    assert (request.n, request.seed, request.timeout_s) == (2, 7, 30.0)
+    assert (request.prefer, request.providers, request.fallback) == ("cost", ("google",), False)
+    assert request.refs[0] == ImageRef(data=b"not looked at here")
+    assert request.refs[1] == ImageRef(url="https://example.com/a.png")
+    assert request.mask_ref == ImageRef(data=b"not looked at here")
+    assert request.previous_request_id == "req_a"
+    assert request.options == {"temperature": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": "x", "n": 0}, "n"),
+        ({"prompt": "x", "n": "2"}, "n"),
+        ({"prompt": "x", "n": True}, "n"),
+        ({"prompt": "x", "nn": 2}, "nn"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": "  "}, "prompt"),
+        ({}, "prompt"),
+        ({"prompt": "x", "template": {"name": "t"}}, "prompt"),
+        ({"template": {"name": "t"}}, "template.name"),
+        ({"prompt": "x", "seed": -1}, "seed"),
+        ({"prompt": "x", "seed": 2**31}, "seed"),
+        ({"prompt": "x", "output_format": "gif"}, "output_format"),
+        ({"prompt": "x", "output_quality": 0}, "output_quality"),
+        ({"prompt": "x", "timeout_s": 0.5}, "timeout_s"),
+        ({"prompt": "x", "route": {"prefer": "fun"}}, "route.prefer"),
+        ({"prompt": "x", "metadata": {"a": 1}}, "metadata.a"),
+        ({"prompt": "x", "webhook_url": "https://example.com"}, "webhook_url"),
+        ({"prompt": "x", "cache": True}, "cache"),
+        ({"prompt": "x", "images": []}, "images"),
+    ],
+)
+def test_a_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        body.generate(fields)
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": "x"}, "images"),
+        ({"prompt": "x", "images": [{}]}, "images[0]"),
+        ({"prompt": "x", "images": [{"b64_json": PNG, "url": "https://a"}]}, "images[0]"),
+        ({"prompt": "x", "images": [{"b64_json": "%%"}]}, "images[0]"),
+        ({"prompt": "x", "images": [{"path": "/etc/passwd"}]}, "images[0].path"),
+        ({"prompt": "x", "previous_request_id": "req_a", "mask": {"b64_json": PNG}}, "mask"),
+    ],
+)
+def test_a_wrong_image_is_named(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        body.edit(fields, Files())
+    assert refused.value.param == param
+
+
+def test_the_fingerprint_tells_bodies_apart_and_knows_one_again() -> None:
+    one = body.generate({"prompt": "x", "n": 1})
+    assert one.fingerprint == body.generate({"n": 1, "prompt": "x"}).fingerprint
+    assert one.fingerprint != body.generate({"prompt": "x", "n": 2}).fingerprint
+    edit = body.edit({"prompt": "x"}, Files(images=(b"a", b"b")))
+    assert edit.fingerprint == body.edit({"prompt": "x"}, Files(images=(b"a", b"b"))).fingerprint
+    assert edit.fingerprint != body.edit({"prompt": "x"}, Files(images=(b"ab", b""))).fingerprint
+    assert edit.fingerprint != body.edit({"prompt": "x"}, Files((b"b",), b"a")).fingerprint
+
+
+def test_multipart_fields_are_text_or_json_as_the_field_is() -> None:
+    fields = body.from_form(
+        {"prompt": "42", "n": "2", "options": '{"top_p": 0.5}', "model": "m", "delivery": "url"}
+    )
+    assert fields == {
+        "prompt": "42",
+        "n": 2,
+        "options": {"top_p": 0.5},
+        "model": "m",
+        "delivery": "url",
+    }
+    with pytest.raises(InvalidRequest) as refused:
+        body.from_form({"n": "two"})
+    assert refused.value.param == "n"
+
+
+def test_an_estimate_needs_neither_prompt_nor_images() -> None:
+    assert body.estimate({"count": 10}).request.operation == "generate"
+    parsed = body.estimate({"source_count": 3, "count": 10})
+    assert parsed.request.operation == "edit"
+    assert len(parsed.request.refs) == 3
+    assert parsed.count == 10

@@ -1,0 +1,55 @@
+"""The environment is read once, and a contradiction in it stops the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shared.settings import BadSettings, Credential, Settings
+
+
+def test_an_empty_environment_is_a_laptop() -> None:
+    settings = Settings.from_env({})
+    assert settings.local
+    assert settings.public_url == "http://127.0.0.1:8080"
+    assert settings.data == Path("data")
+
+
+def test_a_provider_is_its_key_and_its_address() -> None:
+    settings = Settings.from_env(
+        {"GEMINI_API_KEY": "k", "GEMINI_BASE_URL": "http://127.0.0.1:9000/google/"}
+    )
+    assert settings.credentials["GEMINI"] == Credential("k", "http://127.0.0.1:9000/google")
+
+
+def test_an_empty_variable_is_an_unset_one() -> None:
+    assert Settings.from_env({"DARKROOM_BUCKET": "", "GEMINI_API_KEY": ""}).credentials == {}
+
+
+@pytest.mark.parametrize(
+    ("env", "reason"),
+    [
+        ({"PORT": "eighty"}, "PORT"),
+        ({"PORT": "70000"}, "PORT"),
+        ({"DARKROOM_TEST_KEY": "dk_live_x"}, "dk_test_"),
+        ({"DARKROOM_BUCKET": "b"}, "DARKROOM_SIGNING_SECRET"),
+        (
+            {
+                "DARKROOM_BUCKET": "b",
+                "DARKROOM_SIGNING_SECRET": "s",
+                "DARKROOM_ALLOW_PRIVATE_URLS": "1",
+            },
+            "DARKROOM_ALLOW_PRIVATE_URLS",
+        ),
+        ({"DARKROOM_LOG_LEVEL": "loud"}, "DARKROOM_LOG_LEVEL"),
+    ],
+)
+def test_a_contradiction_stops_the_start(env: dict[str, str], reason: str) -> None:
+    with pytest.raises(BadSettings, match=reason):
+        Settings.from_env(env)
+
+
+def test_no_secret_shows_in_the_settings() -> None:
+    settings = Settings.from_env({"GEMINI_API_KEY": "hidden", "DARKROOM_SIGNING_SECRET": "hidden"})
+    assert "hidden" not in repr(settings)
