@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
@@ -146,6 +147,13 @@ async def form(request: Request) -> tuple[dict[str, str], Files]:
         parts = await Request(request.scope, replay).form(max_part_size=MAX_BODY_BYTES)
     except (MultiPartException, HTTPException) as error:
         raise InvalidRequest("The multipart body cannot be read.") from error
+    try:
+        return await _sorted_parts(parts)
+    finally:
+        await parts.close()
+
+
+async def _sorted_parts(parts: FormData) -> tuple[dict[str, str], Files]:
     texts: dict[str, str] = {}
     images: list[bytes] = []
     mask: bytes | None = None

@@ -84,14 +84,16 @@ data "archive_file" "source" {
   excludes = [
     "**/*.pyc",
     "**/__pycache__",
-    ".*",
+    "*.md",
+    ".?*", # not ".*": that matches the folder itself, and nothing would be left
     "Makefile",
     "cloudbuild.yaml",
     "data",
     "docs",
     "infra",
     "pyproject.toml",
-    "requirements-dev.*",
+    "requirements*.in",
+    "requirements-dev.txt",
     "tests",
   ]
 }

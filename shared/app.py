@@ -17,6 +17,7 @@ import httpx
 from shared.accounts import Accounts
 from shared.catalogue import Catalogue, load
 from shared.fetch import Fetcher
+from shared.ledger import MAX_SHARDS
 from shared.links import Links
 from shared.records import Records
 from shared.sandbox import InProcess, Sandbox
@@ -74,6 +75,11 @@ class App:
     def today(self) -> date:
         """The UTC day, by which the catalogue's lifecycles go."""
         return self.clock().date()
+
+    @property
+    def wallet_shards(self) -> int:
+        """Over how many documents a new account's wallet is spread: SQLite has one writer."""
+        return MAX_SHARDS if self.settings.firestore_database else 1
 
     async def close(self) -> None:
         """Finish the work begun, then let go of every connection."""

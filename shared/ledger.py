@@ -39,8 +39,8 @@ class Shard:
 
     `minute` and `day` are the windows counted ("2026-11-21T10:05", "2026-11-21"), which only move
     forward, whatever the clocks of two instances say; `spent` maps a month ("2026-11") to the
-    micro-dollars held or charged in it; `running` counts open holds. `version` is the backend's
-    token for the stored state.
+    micro-dollars held or charged in it; `running` counts open holds, and `held` is what they took
+    from the lots here. `version` is the backend's token for the stored state.
     """
 
     index: int
@@ -144,14 +144,14 @@ def reserve(standing: Standing, micros: int, now: datetime, random: Random) -> R
     primary = _place(standing, micros, now, random)
     parts = _take(standing, micros, now, primary.index, random)
     hold = Hold(micros=micros, parts=parts, shard=primary.index, month=month_of(now))
-    touched = {primary.index, *(part.shard for part in parts)}
-    after = tuple(_taken(s, hold, now) if s.index in touched else s for s in standing.shards)
+    here = touched(hold)
+    after = tuple(_taken(s, hold, now) if s.index in here else s for s in standing.shards)
     alone = all(_within_its_share(s, standing.account, now) for s in after)
-    changed = tuple(s for s in after if s.index in touched or not alone)
+    changed = tuple(s for s in after if s.index in here or not alone)
     expired = tuple(
         Expired(grant, lot.micros)
         for s in standing.shards
-        if s.index in touched
+        if s.index in here
         for grant, lot in s.lots.items()
         if lot.expires_at <= now and lot.micros
     )
@@ -181,8 +181,23 @@ def returned(shard: Shard, hold: Hold, posting: Posting) -> Shard:
             left = lots[part.grant_id].micros if part.grant_id in lots else 0
             lots[part.grant_id] = Lot(left + part.micros, part.expires_at)
             spent[hold.month] = spent.get(hold.month, 0) - part.micros
-    ended = 1 if shard.index == hold.shard else 0
-    return replace(shard, lots=lots, spent=spent, running=shard.running - ended)
+    return replace(
+        shard,
+        lots=lots,
+        spent=spent,
+        running=shard.running - (1 if shard.index == hold.shard else 0),
+        held=shard.held - held_in(hold, shard.index),
+    )
+
+
+def touched(hold: Hold) -> frozenset[int]:
+    """The shards a hold took anything from, which its end gives back to."""
+    return frozenset({hold.shard, *(part.shard for part in hold.parts)})
+
+
+def held_in(hold: Hold, shard: int) -> int:
+    """What a hold took from one shard's lots."""
+    return sum(part.micros for part in hold.parts if part.shard == shard)
 
 
 def _check_quotas(standing: Standing, now: datetime) -> None:
@@ -285,11 +300,12 @@ def _take(
 def _taken(shard: Shard, hold: Hold, now: datetime) -> Shard:
     """The shard once a hold has taken its part: expired lots and past months gone."""
     lots = {g: lot for g, lot in shard.lots.items() if lot.expires_at > now}
-    parts = [part for part in hold.parts if part.shard == shard.index]
-    for part in parts:
-        lot = lots[part.grant_id]
-        lots[part.grant_id] = replace(lot, micros=lot.micros - part.micros)
-    taken = _spending(replace(shard, lots=lots), sum(part.micros for part in parts), hold.month)
+    for part in hold.parts:
+        if part.shard == shard.index:
+            lot = lots[part.grant_id]
+            lots[part.grant_id] = replace(lot, micros=lot.micros - part.micros)
+    micros = held_in(hold, shard.index)
+    taken = _spending(replace(shard, lots=lots, held=shard.held + micros), micros, hold.month)
     return _counted(taken, now) if shard.index == hold.shard else taken
 
 

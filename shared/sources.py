@@ -21,7 +21,7 @@ from shared.domain import ImageRef, ImageRequest, Picture, Source, Turn
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.fetch import Fetcher
 from shared.records import Records
-from shared.storage import Storage
+from shared.storage import BadName, Storage
 
 T = TypeVar("T")
 
@@ -160,7 +160,14 @@ async def _upload(upload_id: str, field: str, loader: Loader) -> bytes:
     if not _UPLOAD_ID.fullmatch(upload_id):
         raise missing
     names = await loader.storage.list(f"uploads/{loader.account_id}/{upload_id}/")
-    blob = await loader.storage.get(names[0]) if names else None
+    try:
+        blob = await loader.storage.get(names[0]) if names else None
+    except BadName as error:
+        # Not by our link: someone with access to the bucket put it there.
+        raise InvalidRequest(
+            "The file's name may have letters, digits, dots, hyphens and underscores only.",
+            param=field,
+        ) from error
     if blob is None:
         raise missing
     return blob.data

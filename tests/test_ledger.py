@@ -49,7 +49,7 @@ def test_a_hold_takes_credit_and_one_place_in_every_quota() -> None:
     (shard,) = reservation.shards
     assert reservation.hold == Hold(30, (part(0, "g", 30),), 0, "2026-11")
     assert shard.lots == {"g": Lot(70, LATER)}
-    assert (shard.in_minute(NOW), shard.in_day(NOW), shard.running) == (1, 1, 1)
+    assert (shard.in_minute(NOW), shard.in_day(NOW), shard.running, shard.held) == (1, 1, 1, 30)
     assert shard.in_month(NOW) == 30
 
 
@@ -196,9 +196,8 @@ def test_a_hold_cannot_be_charged_what_it_does_not_hold(charged: int) -> None:
 
 def test_credit_freed_after_its_lot_was_cleared_comes_back_to_be_found_expired() -> None:
     hold = reserve(standing(*wallet(40)), 40).hold
-    back = ledger.returned(Shard(0, running=1), hold, ledger.post(hold, 0))
-    assert back.lots == {"g": Lot(40, LATER)}
-    assert back.running == 0
+    back = ledger.returned(Shard(0, running=1, held=40), hold, ledger.post(hold, 0))
+    assert back == Shard(0, {"g": Lot(40, LATER)}, spent={"2026-11": -40})
 
 
 @settings(deadline=None)
@@ -333,7 +332,7 @@ class Races(RuleBasedStateMachine):
         self.open = [one for one in self.open if one is not hold]
         posting = ledger.post(hold, hold.micros * share // 4)
         for shard in list(self.shards):
-            if shard.index in {hold.shard, *(p.shard for p in posting.freed)}:
+            if shard.index in ledger.touched(hold):
                 self._store(ledger.returned(shard, hold, posting))
         self.balance -= posting.charged_micros
         self.spent[hold.month] -= hold.micros - posting.charged_micros
@@ -342,12 +341,14 @@ class Races(RuleBasedStateMachine):
     def nothing_is_overdrawn(self) -> None:
         for shard in self.shards:
             assert shard.running >= 0
+            assert shard.held == sum(ledger.held_in(hold, shard.index) for hold in self.open)
             assert all(lot.micros >= 0 for lot in shard.lots.values())
 
     @invariant()
     def the_balance_is_what_lies_in_the_lots_and_in_open_holds(self) -> None:
         lots = sum(lot.micros for shard in self.shards for lot in shard.lots.values())
         assert self.balance == lots + sum(hold.micros for hold in self.open)
+        assert self.balance == Standing(self.account, tuple(self.shards)).balance_micros()
 
     @invariant()
     def no_quota_is_exceeded(self) -> None:

@@ -54,6 +54,7 @@ def png(colour: str, size: tuple[int, int] = (40, 20), mode: str = "RGB") -> byt
 
 def record(request_id: str, status: Status = "succeeded", images: int = 0) -> Record:
     """A request of ours that ended, with its pictures."""
+    name = request_id.removeprefix("req_")
     return Record(
         id=request_id,
         account_id=ME,
@@ -70,15 +71,7 @@ def record(request_id: str, status: Status = "succeeded", images: int = 0) -> Re
         created_at=NOW,
         lease_until=NOW,
         images=tuple(
-            Image(
-                id=f"img_{request_id.removeprefix('req_')}_{n}",
-                name=f"images/{request_id}/{n}",
-                content_type="image/png",
-                width=40,
-                height=20,
-                bytes=1,
-                sha256="",
-            )
+            Image(f"img_{name}_{n}", f"images/req_{name}/{n}", "image/png", 40, 20, 1, "")
             for n in range(images)
         ),
     )
@@ -91,6 +84,7 @@ class FakeRecords:
     known: Mapping[str, Record]
 
     async def request(self, account_id: str, request_id: str) -> Record | None:
+        assert request_id.replace("_", "").isalnum(), "a backend may choke on other characters"
         found = self.known.get(request_id)
         return found if found and found.account_id == account_id else None
 
@@ -223,6 +217,15 @@ def test_an_upload_that_is_not_ones_own_is_not_found(
     assert error.param == "images[1].upload_id"
 
 
+def test_a_file_put_into_the_bucket_under_an_odd_name_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "objects" / "uploads" / ME / "upl_1"
+    folder.mkdir(parents=True)
+    (folder / "my photo.png").write_bytes(png("red"))
+    error = refused(World(tmp_path), edit(ImageRef(upload_id="upl_1")))
+    assert isinstance(error, InvalidRequest)
+    assert error.param == "images[0].upload_id"
+
+
 def test_an_upload_is_not_mistaken_for_one_whose_id_it_begins(tmp_path: Path) -> None:
     world = World(tmp_path, objects={"uploads/acc_me/upl_11/photo.png": png("red")})
     assert isinstance(refused(world, edit(ImageRef(upload_id="upl_1"))), NotFound)
@@ -314,9 +317,8 @@ def turn(prompt: str) -> Turn:
 
 
 def test_a_turn_comes_back_as_it_was_kept() -> None:
-    assert decode_turn(encode_turn(turn("é"), "req_0")) == (turn("é"), "req_0")
-    bare = Turn("p", (), ())
-    assert decode_turn(encode_turn(bare, None)) == (bare, None)
+    for kept in (turn("é"), Turn("p", (), ())):
+        assert decode_turn(encode_turn(kept, "req_0")) == (kept, "req_0")
 
 
 def test_a_providers_copy_of_a_source_is_not_kept() -> None:
@@ -349,6 +351,14 @@ def test_a_conversation_has_sixteen_turns_at_most(tmp_path: Path) -> None:
     assert len(world.load(edit(after="req_16")).turns) == 16
     error = refused(world, edit(after="req_17"))
     assert isinstance(error, InvalidRequest)
+    assert error.param == "previous_request_id"
+
+
+def test_a_conversations_bytes_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, records=[record("req_3")], objects=chain(3))
+    monkeypatch.setattr(sources, "MAX_TOTAL_BYTES", len(chain(1)["turns/req_1"]) * 2)
+    error = refused(world, edit(after="req_3"))
+    assert isinstance(error, PayloadTooLarge)
     assert error.param == "previous_request_id"
 
 

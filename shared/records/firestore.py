@@ -29,7 +29,15 @@ from google.cloud.firestore_v1.field_path import FieldPath
 
 from shared.domain import Account, ApiKey, Entry, Hold, Limits, Record, UsageRow
 from shared.errors import NotFound
-from shared.ledger import MAX_SHARDS, Posting, Reservation, Shard, Standing
+from shared.ledger import (
+    MAX_SHARDS,
+    Posting,
+    Reservation,
+    Shard,
+    Standing,
+    held_in,
+    touched,
+)
 from shared.records import HoldEnded, Page, RequestFilter, Stale, documents
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -199,7 +207,7 @@ class Firestore:
             {**documents.from_record(record), "writer": writer},
             option=self._unchanged(record.version),
         )
-        for index in sorted({hold.shard, *(part.shard for part in posting.freed)}):
+        for index in sorted(touched(hold)):
             batch.update(self._shard_ref(record.account_id, index), _back(index, hold, posting))
         if entry:
             batch.create(self._entry_ref(entry), documents.from_entry(entry))
@@ -353,7 +361,9 @@ def _document_id(text: str) -> str:
 
 def _back(index: int, hold: Hold, posting: Posting) -> dict[str, Any]:
     """What `ledger.returned` does to a shard, as increments that need no reading."""
-    fields: dict[str, Any] = {"running": Increment(-1)} if index == hold.shard else {}
+    fields: dict[str, Any] = {"held": Increment(-held_in(hold, index))}
+    if index == hold.shard:
+        fields["running"] = Increment(-1)
     freed = [part for part in posting.freed if part.shard == index]
     for part in freed:
         fields[_path("lots", part.grant_id, "micros")] = Increment(part.micros)

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS shards (
     day_count INTEGER NOT NULL,
     spent TEXT NOT NULL,
     running INTEGER NOT NULL,
+    held INTEGER NOT NULL,
     version INTEGER NOT NULL,
     PRIMARY KEY (account_id, number)
 ) STRICT;

@@ -138,9 +138,8 @@ class Sqlite:
                 written = self._replace_record(record)
             except Stale as error:
                 raise HoldEnded from error
-            touched = {record.hold.shard, *(part.shard for part in posting.freed)}
             for shard in self._shards(record.account_id):
-                if shard.index in touched:
+                if shard.index in ledger.touched(record.hold):
                     ended = ledger.returned(shard, record.hold, posting)
                     self._update_shard(record.account_id, ended)
             if entry:
@@ -248,7 +247,7 @@ class Sqlite:
     def _insert_shard(self, account_id: str, shard: Shard) -> None:
         self._run(
             "INSERT INTO shards VALUES (:account_id, :number, :lots, :minute, :minute_count,"
-            " :day, :day_count, :spent, :running, 1)",
+            " :day, :day_count, :spent, :running, :held, 1)",
             {**documents.from_shard(shard), "account_id": account_id, "number": shard.index},
         )
 
@@ -257,7 +256,7 @@ class Sqlite:
         return self._run(
             "UPDATE shards SET lots = :lots, minute = :minute, minute_count = :minute_count,"
             " day = :day, day_count = :day_count, spent = :spent, running = :running,"
-            " version = version + 1"
+            " held = :held, version = version + 1"
             " WHERE account_id = :account_id AND number = :number AND version = :version",
             {
                 **documents.from_shard(shard),

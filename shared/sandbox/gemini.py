@@ -87,10 +87,10 @@ def understand(
     latest = next((found for found in reversed(shown) if found), ())
     sources = tuple(source for _, source in latest)
     size = model.sizes[ratio or _fitting(sources, model.aspect_ratios)][chosen]
-    seed = b"" if config.seed is None else str(config.seed).encode()
+    seed = call if config.seed is None else f"seed {config.seed}".encode()
     told = request.system_instruction.text().encode()
     spoken = (told, *_spoken(request.contents, shown))
-    identity = _digest(wire_model.encode(), repr(size).encode(), seed or call, *spoken)
+    identity = _digest(wire_model.encode(), repr(size).encode(), seed, *spoken)
     return Scene(
         model=model,
         wire_model=wire_model,

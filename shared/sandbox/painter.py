@@ -11,11 +11,11 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps
 
 SMALL = 512
 """The long side in pixels of the first coat, which is then scaled up: speed, and soft edges."""
-LARGEST_SOURCE_PIXELS = 100_000_000
+LARGEST_SOURCE_PIXELS = 89_000_000
 THUMBNAILS = 3
 
 
@@ -56,10 +56,13 @@ def look(data: bytes) -> Source:
             if math.prod(size) > LARGEST_SOURCE_PIXELS:
                 raise BadPicture(f"{size[0]}x{size[1]} pixels are too many")
             picture.draft("RGB", (SMALL, SMALL))
-            picture.thumbnail((SMALL, SMALL))
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-            turned = picture.getexif().get(0x0112, 1) >= 5
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            # First to RGB: Pillow cannot scale every kind of pixel.
+            plain = picture.convert("RGB")
+            plain.thumbnail((SMALL, SMALL))
+            upright = ImageOps.exif_transpose(plain)
+    except Exception as error:
+        # Over bytes of a stranger, Pillow's readers raise nearly anything.
         raise BadPicture(str(error)) from error
     width, height = size[::-1] if turned else size
     return Source(width, height, upright)

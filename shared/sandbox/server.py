@@ -23,9 +23,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Server:
     """An ASGI application around a sandbox."""
 
-    def __init__(self, sandbox: Sandbox, silence_s: float = SILENCE_S) -> None:
+    def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._silence_s = silence_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -43,7 +42,7 @@ class Server:
             return
         fault = response.extensions.get("fault")
         if fault == "timeout":
-            await _gone(receive, self._silence_s)
+            await _gone(receive, SILENCE_S)
             return
         await _send(response, scope, send, torn=fault == "truncated")
 
@@ -55,19 +54,19 @@ def _request(scope: Scope, content: bytes) -> httpx.Request:
     host = dict(headers).get("host") or "{}:{}".format(*scope["server"])
     query = scope["query_string"].decode("latin-1")
     target = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
-    return httpx.Request(
-        scope["method"], f"http://{host}{target}", headers=headers, content=content
-    )
+    # The answer to HEAD is that to GET; its body is left out in the end.
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    return httpx.Request(method, f"http://{host}{target}", headers=headers, content=content)
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The whole body, None if it is larger than is taken."""
+    """The whole body, None if it is larger than is taken or breaks off."""
     pieces, size = [], 0
     while True:
         message = await receive()
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
-        if size > LARGEST_BODY_BYTES:
+        if size > LARGEST_BODY_BYTES or message["type"] == "http.disconnect":
             return None
         if not message.get("more_body", False):
             return b"".join(pieces)

@@ -97,14 +97,15 @@ def decide(
 
 async def admit(records: Records, record: Record, at: datetime = NOW, seed: int = 0) -> Record:
     """Look, decide and begin, again for as long as others come first."""
-    random = Random(seed)
+    random, longest_s = Random(seed), 0.02
     while True:
         standing = await records.look(record.account_id, record.id)
         held, reservation = decide(standing, record, at, random.randrange(1 << 30))
         try:
             return await records.begin(standing, held, reservation)
         except Stale:
-            await asyncio.sleep(random.uniform(0, 0.05))
+            await asyncio.sleep(random.uniform(0, longest_s))
+            longest_s = min(0.5, 2 * longest_s)
 
 
 async def settle(

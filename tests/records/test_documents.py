@@ -33,7 +33,7 @@ def test_fields_that_an_older_version_did_not_write_take_their_defaults() -> Non
 
 
 def test_a_shard_keeps_its_lots_and_windows() -> None:
-    shard = Shard(2, {"a.b": Lot(5, NOW)}, "m", 1, "d", 2, {"2026-11": 3}, 4, "v")
+    shard = Shard(2, {"a.b": Lot(5, NOW)}, "m", 1, "d", 2, {"2026-11": 3}, 4, 5, "v")
     document = documents.from_shard(shard)
     assert "version" not in document
     assert documents.to_shard(document, 2, "v") == shard

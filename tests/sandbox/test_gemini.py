@@ -80,15 +80,14 @@ def test_the_older_model_speaks_first_signs_nothing_and_does_not_think(google: G
 
 
 def test_the_same_seed_gives_the_same_bytes_and_no_seed_others(google: Google) -> None:
-    def pictures(**config: Any) -> set[bytes]:
-        return {images(google.generate(config=config))[0] for _ in range(2)}
+    def picture(prompt: str = "A cat", seed: int | None = None, *sources: bytes) -> bytes:
+        config = {"seed": seed, "imageConfig": {"imageSize": "512"}}
+        return images(google.generate(prompt, LITE, config=config, sources=sources))[0]
 
-    assert len(pictures(seed=7)) == 1
-    assert len(pictures(seed=7) | pictures(seed=8)) == 2
-    assert len(pictures()) == 2
-    other = images(google.generate("A blue bicycle", config={"seed": 7}))
-    source = images(google.generate(config={"seed": 7}, sources=(photo(),)))
-    assert len({*pictures(seed=7), *other, *source}) == 3
+    seven = picture(seed=7)
+    assert picture(seed=7) == seven
+    others = (picture(seed=8), picture("A dog", 7), picture("A cat", 7, photo()))
+    assert len({seven, *others, picture(), picture()}) == 6
 
 
 def test_response_ids_differ_even_with_a_seed(google: Google) -> None:

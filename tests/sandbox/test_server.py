@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from datetime import date
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.sandbox.conftest import opened, packed, photo
+from shared.catalogue import Catalogue
+from shared.sandbox import Sandbox
+from shared.sandbox.server import Server
+from tests.sandbox.conftest import images, opened, packed, photo
 from tests.sandbox.process import running
 
 pytestmark = pytest.mark.process
@@ -46,7 +52,7 @@ def test_an_encoded_colon_and_a_query_come_through(client: httpx.Client) -> None
 
 
 def test_a_big_body_is_taken(client: httpx.Client) -> None:
-    data = photo(64, 64) + bytes(12_000_000)
+    data = photo(64, 64) + bytes(5_000_000)
     image = {"inlineData": {"mimeType": "image/png", "data": packed(data)}}
     answer = client.post(PATH, json=body("Edit", image))
     assert answer.status_code == 200, answer.text
@@ -89,7 +95,38 @@ def test_a_torn_answer_ends_with_the_connection(client: httpx.Client) -> None:
 
 
 def test_a_big_picture_arrives_whole(client: httpx.Client) -> None:
-    answer = client.post(PATH, json=body("A cat [sandbox:bytes=8000000]"))
-    assert len(answer.content) > 10_000_000
-    assert answer.json()["candidates"][0]["finishReason"] == "STOP"
-    assert opened(photo()).size == (64, 64)
+    answer = client.post(PATH, json=body("A cat [sandbox:bytes=4000000]"))
+    (picture,) = images(answer)
+    assert len(picture) >= 4_000_000
+    assert opened(picture).size == (1024, 1024)
+
+
+def statuses(rows: Catalogue, messages: Iterator[dict[str, Any]], target: bytes) -> list[int]:
+    """The statuses that the bare application sends."""
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "raw_path": target,
+        "query_string": b"",
+        "headers": [(b"host", b"sandbox")],
+    }
+    asyncio.run(Server(Sandbox(rows, today=lambda: date(2026, 11, 21)))(scope, receive, send))
+    return [message["status"] for message in sent if message["type"] == "http.response.start"]
+
+
+def test_a_body_beyond_the_limit_is_refused(rows: Catalogue) -> None:
+    megabyte = {"type": "http.request", "body": bytes(2**20), "more_body": True}
+    assert statuses(rows, itertools.repeat(megabyte), b"/google/v1beta/models") == [413]
+
+
+def test_an_address_that_cannot_be_read_is_refused(rows: Catalogue) -> None:
+    messages = iter([{"type": "http.request"}])
+    assert statuses(rows, messages, b"/google/\x00") == [400]

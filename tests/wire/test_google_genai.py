@@ -70,7 +70,8 @@ def test_a_picture_is_generated(client: genai.Client) -> None:
 
 def test_a_picture_is_edited(client: genai.Client) -> None:
     source = types.Part.from_bytes(data=photo(90, 160), mime_type="image/png")
-    reply = client.models.generate_content(model=PRO, contents=["Add a cat", source])
+    contents: list[types.PartUnionDict] = ["Add a cat", source]
+    reply = client.models.generate_content(model=PRO, contents=contents)
     assert drawn(reply)[0].size == (768, 1376)
 
 
@@ -127,7 +128,8 @@ def test_a_file_is_uploaded_and_used(client: genai.Client, tmp_path: Path, size:
     assert file.name is not None
     assert client.files.get(name=file.name).size_bytes == path.stat().st_size
     assert file.name in {listed.name for listed in client.files.list()}
-    reply = client.models.generate_content(model=PRO, contents=["Add a cat", file])
+    contents: list[types.PartUnionDict] = ["Add a cat", file]
+    reply = client.models.generate_content(model=PRO, contents=contents)
     assert drawn(reply)[0].size == (1376, 768)
     client.files.delete(name=file.name)
     with pytest.raises(errors.ClientError, match="403"):
