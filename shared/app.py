@@ -16,6 +16,7 @@ import httpx
 
 from shared.accounts import Accounts
 from shared.catalogue import Catalogue, load
+from shared.domain import Caller
 from shared.fetch import Fetcher
 from shared.ledger import MAX_SHARDS
 from shared.links import Links
@@ -68,9 +69,9 @@ class App:
         task.add_done_callback(self._work.discard)
         return task
 
-    def loader(self, account_id: str) -> Loader:
-        """What an account's request may load images with."""
-        return Loader(self.records, self.storage, self.fetcher, account_id)
+    def loader(self, caller: Caller) -> Loader:
+        """What a caller's request may load images with."""
+        return Loader(self.records, self.storage, self.fetcher, caller.account_id, caller.test)
 
     def today(self) -> date:
         """The UTC day, by which the catalogue's lifecycles go."""

@@ -98,12 +98,14 @@ class Picture:
 @dataclass(frozen=True)
 class Turn:
     """An earlier exchange that an edit continues. `reply` is the provider's own answer, verbatim
-    JSON text that only the adapter named by `wire` can read; `images` are its pictures."""
+    JSON text that the adapter named by `wire` can read, and that the model named by `wire_model`
+    takes back; `images` are its pictures, for any other."""
 
     prompt: str
     sources: tuple[Source, ...]
     images: tuple[Picture, ...]
-    wire: str | None = None
+    wire: str = ""
+    wire_model: str = ""
     reply: str | None = field(default=None, repr=False)
 
 

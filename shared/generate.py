@@ -72,7 +72,7 @@ async def run(app: App, ask: Ask) -> Answer:
         return _earlier(standing.request, ask.fingerprint)
     open_to = app.transport.open_to(test=caller.test)
     routes = routing.plan(ask.request, app.catalogue, open_to, app.clock().date()).routes
-    request = await sources.load(ask.request, app.loader(caller.account_id))
+    request = await sources.load(ask.request, app.loader(caller))
     quote = pricing.quote(request, routes, app.catalogue, test=caller.test)
     try:
         record = await admission.reserve(
@@ -188,8 +188,9 @@ async def _keep_turn(app: App, record: Record, request: ImageRequest, result: Re
     turn = Turn(
         prompt=request.prompt,
         sources=request.sources,
-        images=() if result.reply else result.pictures[:1],
+        images=(),
         wire=result.route.wire,
+        wire_model=result.route.wire_model,
         reply=result.reply,
     )
     data = sources.encode_turn(turn, record.previous_request_id)

@@ -1,7 +1,7 @@
 """From the images a caller names to their checked bytes, and the turns an edit continues.
 
 A turn is kept as the object turns/<request id>, written once with `encode_turn`; it names the turn
-before it, so a conversation is a chain of objects.
+before it, so a conversation is a chain of objects. Its picture is the request's own first image.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from shared import pixels
-from shared.domain import ImageRef, ImageRequest, Picture, Source, Turn
+from shared.domain import ImageRef, ImageRequest, Source, Turn
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.fetch import Fetcher
 from shared.records import Records
@@ -37,12 +37,13 @@ _PREVIOUS = "previous_request_id"
 
 @dataclass(frozen=True)
 class Loader:
-    """Where one account's images come from."""
+    """Where one account's images come from, for a test key (`sandbox`) or a live one."""
 
     records: Records
     storage: Storage
     fetcher: Fetcher
     account_id: str
+    sandbox: bool
 
 
 class _Budget:
@@ -83,14 +84,14 @@ async def load(request: ImageRequest, loader: Loader) -> ImageRequest:
 
 
 def encode_turn(turn: Turn, previous_request_id: str | None) -> bytes:
-    """A turn as JSON, with the id of the request before it. A source's `uri` is left out: the
-    provider's copy does not last."""
+    """A turn as JSON, with the id of the request before it. Its pictures are left out, for they
+    are stored by themselves, and so is a source's `uri`: the provider's copy does not last."""
     return json.dumps(
         {
             "prompt": turn.prompt,
             "sources": [_encoded(source) for source in turn.sources],
-            "images": [_encoded(image) for image in turn.images],
             "wire": turn.wire,
+            "wire_model": turn.wire_model,
             "reply": turn.reply,
             _PREVIOUS: previous_request_id,
         }
@@ -98,13 +99,14 @@ def encode_turn(turn: Turn, previous_request_id: str | None) -> bytes:
 
 
 def decode_turn(data: bytes) -> tuple[Turn, str | None]:
-    """What `encode_turn` was given."""
+    """What `encode_turn` was given, without the pictures."""
     kept = json.loads(data)
     turn = Turn(
         prompt=kept["prompt"],
         sources=tuple(Source(**_decoded(source)) for source in kept["sources"]),
-        images=tuple(Picture(**_decoded(image)) for image in kept["images"]),
+        images=(),
         wire=kept["wire"],
+        wire_model=kept["wire_model"],
         reply=kept["reply"],
     )
     return turn, kept[_PREVIOUS]
@@ -201,6 +203,12 @@ async def _turns(request_id: str | None, loader: Loader, budget: _Budget) -> tup
             f"The earlier request is {record.status}; only one that succeeded can be continued.",
             param=_PREVIOUS,
         )
+    if record.sandbox != loader.sandbox:
+        raise InvalidRequest(
+            "A request made with a test key is continued with a test key, and a live one with a "
+            "live key.",
+            param=_PREVIOUS,
+        )
     turns: list[Turn] = []
     earlier: str | None = request_id
     while earlier is not None:
@@ -223,11 +231,14 @@ async def _turn(request_id: str, storage: Storage, budget: _Budget) -> tuple[Tur
             "deleted. Send its image as a source instead.",
             param=_PREVIOUS,
         )
-    budget.take(len(blob.data), _PREVIOUS)
-    return await asyncio.to_thread(decode_turn, blob.data)
+    made = await storage.get(f"images/{request_id}/0")
+    picture = pixels.measure(made.data) if made else None
+    budget.take(len(blob.data) + (len(picture.data) if picture else 0), _PREVIOUS)
+    turn, earlier = await asyncio.to_thread(decode_turn, blob.data)
+    return replace(turn, images=(picture,) if picture else ()), earlier
 
 
-def _encoded(image: Source | Picture) -> Mapping[str, str | int]:
+def _encoded(image: Source) -> Mapping[str, str | int]:
     return {
         "content_type": image.content_type,
         "width": image.width,

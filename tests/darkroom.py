@@ -16,7 +16,7 @@ from PIL import Image
 
 from functions import http
 from functions.__main__ import server
-from shared import accounts, local
+from shared import accounts, audit, local
 from shared.app import App, build
 from shared.domain import Account, ApiKey, Entry, Limits
 from shared.ledger import CREDIT_LIFE
@@ -111,8 +111,6 @@ class Darkroom:
 
     async def check(self) -> None:
         """The ledger adds up."""
-        from shared import audit
-
         findings = (await audit.check(self.app.records)).findings
         assert not findings, findings
 
@@ -136,6 +134,7 @@ async def _play(data: Path, story: Story, script: list[Answer], env: Mapping[str
                 "DARKROOM_DATA": str(data),
                 "DARKROOM_TEST_KEY": TEST_KEY,
                 "DARKROOM_PUBLIC_URL": "http://darkroom.test",
+                "DARKROOM_SIGNING_SECRET": "of the tests",
                 "GEMINI_API_KEY": "a-key",
                 **env,
             }

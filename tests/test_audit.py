@@ -125,7 +125,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def books(written: Path, tmp_path: Path) -> Path:
     """A copy of the kept books, to change."""
-    return shutil.copy(written, tmp_path / "darkroom.db")
+    path = tmp_path / "darkroom.db"
+    shutil.copy(written, path)
+    return path
 
 
 def tamper(path: Path, sql: str) -> None:
@@ -142,7 +144,10 @@ def body(field: str, value: str, request: str) -> str:
     return f"UPDATE requests SET {change} WHERE id = '{request}'"  # noqa: S608
 
 
-ENTRY = "INSERT INTO entries VALUES ('{}', 'acc', '{}', {}, '2026-11-21', {}, {}, NULL)"
+ENTRY = (
+    "INSERT INTO entries VALUES"
+    " ('{}', 'acc', '{}', {}, '2026-11-21T10:00:00.000000+00:00', {}, {}, NULL)"
+)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,9 @@ class World:
             await disk.put(name, data, "image/png", {})
         known = FakeRecords({found.id: found for found in self.records})
         fetcher = Fetcher(transport=httpx.MockTransport(self._answer), resolve=_public)
-        return await load(request, Loader(cast(Records, known), disk, fetcher, account_id))
+        return await load(
+            request, Loader(cast(Records, known), disk, fetcher, account_id, sandbox=True)
+        )
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.fetched.append(request.url.path)
@@ -313,12 +315,12 @@ def turn(prompt: str) -> Turn:
     """An exchange with every field set."""
     source = Source(png("red"), "image/png", 40, 20)
     image = Picture(png("blue"), "image/png", 40, 20)
-    return Turn(prompt, (source,), (image,), "gemini", '{"parts": ["é"]}')
+    return Turn(prompt, (source,), (image,), "gemini", "model-1", '{"parts": ["é"]}')
 
 
 def test_a_turn_comes_back_as_it_was_kept() -> None:
     for kept in (turn("é"), Turn("p", (), ())):
-        assert decode_turn(encode_turn(kept, "req_0")) == (kept, "req_0")
+        assert decode_turn(encode_turn(kept, "req_0")) == (replace(kept, images=()), "req_0")
 
 
 def test_a_providers_copy_of_a_source_is_not_kept() -> None:
@@ -329,10 +331,11 @@ def test_a_providers_copy_of_a_source_is_not_kept() -> None:
 
 def chain(count: int) -> dict[str, bytes]:
     """The objects of a conversation: req_1 began it."""
-    return {
+    turns = {
         f"turns/req_{n}": encode_turn(turn(f"prompt {n}"), f"req_{n - 1}" if n > 1 else None)
         for n in range(1, count + 1)
     }
+    return turns | {f"images/req_{n}/0": png("blue") for n in range(1, count + 1)}
 
 
 def test_a_conversation_is_loaded_oldest_first(tmp_path: Path) -> None:
@@ -356,7 +359,7 @@ def test_a_conversation_has_sixteen_turns_at_most(tmp_path: Path) -> None:
 
 def test_a_conversations_bytes_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, records=[record("req_3")], objects=chain(3))
-    monkeypatch.setattr(sources, "MAX_TOTAL_BYTES", len(chain(1)["turns/req_1"]) * 2)
+    monkeypatch.setattr(sources, "MAX_TOTAL_BYTES", sum(map(len, chain(2).values())))
     error = refused(world, edit(after="req_3"))
     assert isinstance(error, PayloadTooLarge)
     assert error.param == "previous_request_id"
@@ -372,6 +375,13 @@ def test_a_request_that_is_not_ones_own_cannot_be_continued(
     world = World(tmp_path, records=[record("req_1")], objects=chain(2))
     error = refused(world, edit(after=request_id), account_id)
     assert isinstance(error, NotFound)
+    assert error.param == "previous_request_id"
+
+
+def test_a_live_request_does_not_continue_a_sandbox_one(tmp_path: Path) -> None:
+    made_live = replace(record("req_1"), sandbox=False)
+    error = refused(World(tmp_path, records=[made_live], objects=chain(1)), edit(after="req_1"))
+    assert isinstance(error, InvalidRequest)
     assert error.param == "previous_request_id"
 
 

@@ -118,7 +118,7 @@ def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
     options = request.options
     system = options.get("system_instruction")
     body: dict[str, Json] = {
-        "contents": [*(c for turn in request.turns for c in _turn(turn)), _ask(request)],
+        "contents": [*(c for turn in request.turns for c in _turn(turn, endpoint)), _ask(request)],
         "generationConfig": _generation(request),
         "systemInstruction": {"parts": [{"text": system}]} if system else None,
         "safetySettings": options.get("safety_settings"),
@@ -168,14 +168,14 @@ def _ask(request: ImageRequest) -> Json:
     return {"role": "user", "parts": parts}
 
 
-def _turn(turn: Turn) -> list[Json]:
-    """An earlier exchange: the answer verbatim where it was given in this format.
+def _turn(turn: Turn, endpoint: Endpoint) -> list[Json]:
+    """An earlier exchange: the answer verbatim where this model gave it.
 
     Otherwise its pictures are shown as the user's own. A model's turn without the thought
     signatures of its parts is refused with 400 by image models since Gemini 3
     (ai.google.dev/gemini-api/docs/gemini-3, "Thought signatures", 2026-10)."""
     asked: list[Json] = [{"text": turn.prompt}, *map(_source, turn.sources)]
-    if turn.wire == "gemini" and turn.reply:
+    if turn.reply and (turn.wire, turn.wire_model) == ("gemini", endpoint.wire_model):
         return [{"role": "user", "parts": asked}, json.loads(turn.reply)]
     shown = [_image(picture.data, picture.content_type) for picture in turn.images]
     asked += [{"text": "This is what was made of it:"}, *shown]

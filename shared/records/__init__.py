@@ -46,11 +46,11 @@ class RequestFilter:
 
 
 class Records(Protocol):
-    """The backend's contract. Unknown accounts raise NotFound; a cursor it did not make,
-    InvalidRequest."""
+    """The backend's contract. Looking at or changing an unknown account raises NotFound, its lists
+    are empty; a cursor not made here is InvalidRequest; creating what exists is ValueError."""
 
     async def create_account(self, account: Account) -> None:
-        """Add an account with an empty wallet of `account.shards` shards."""
+        """Add an account with an empty wallet of `account.shards` shards, 1 to MAX_SHARDS."""
 
     async def account(self, account_id: str) -> Account | None: ...
 
@@ -91,7 +91,8 @@ class Records(Protocol):
     ) -> Page[Record]: ...
 
     async def delete_request(self, record: Record) -> None:
-        """Forget what an ended request said and made. Its id stays taken and its charge posted."""
+        """Forget what an ended request said and made. Its id stays taken and its charge posted.
+        Raises Stale when it has changed since it was read, ValueError while it runs."""
 
     async def overdue(self, before: datetime, limit: int) -> Sequence[Record]:
         """Running records whose lease ended before that time, oldest first."""

@@ -24,6 +24,7 @@ from typing import Any
 
 from google.api_core import exceptions
 from google.api_core.datetime_helpers import DatetimeWithNanoseconds
+from google.api_core.retry import AsyncRetry
 from google.cloud.firestore import AsyncClient, FieldFilter, Increment, Query
 from google.cloud.firestore_v1.field_path import FieldPath
 
@@ -63,6 +64,8 @@ rise, whose index would hold the whole collection to 500 writes a second."""
 
 _TRIES = 8
 _TRY_S = 10.0
+# The library's own would have a caller wait 300 seconds for a database that is down.
+_READ: Mapping[str, Any] = {"retry": AsyncRetry(initial=0.1, timeout=20.0), "timeout": _TRY_S}
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -104,7 +107,7 @@ class Firestore:
             raise ValueError(f"there is an account {account.id} already") from error
 
     async def account(self, account_id: str) -> Account | None:
-        found = await self._account_ref(account_id).get()
+        found = await self._account_ref(account_id).get(**_READ)
         return documents.to_account(found.to_dict()) if found.exists else None
 
     async def accounts(self) -> Sequence[Account]:
@@ -127,7 +130,7 @@ class Firestore:
             raise ValueError(f"the key {key.id} is stored already") from error
 
     async def key(self, key_hash: str) -> ApiKey | None:
-        found = await self._ref("keys", key_hash).get()
+        found = await self._ref("keys", key_hash).get(**_READ)
         return documents.to_key(found.to_dict()) if found.exists else None
 
     async def keys(self, account_id: str) -> Sequence[ApiKey]:
@@ -163,7 +166,8 @@ class Firestore:
         refs = [self._account_ref(account_id)]
         refs += [self._shard_ref(account_id, index) for index in range(MAX_SHARDS)]
         refs += [self._request_ref(request_id)] if request_id else []
-        found = {one.reference.path: one async for one in self._client.get_all(refs) if one.exists}
+        read = self._client.get_all(refs, **_READ)
+        found = {one.reference.path: one async for one in read if one.exists}
         if refs[0].path not in found:
             raise _no_account(account_id)
         account = documents.to_account(found[refs[0].path].to_dict())
@@ -223,7 +227,7 @@ class Firestore:
             raise HoldEnded from error
 
     async def request(self, account_id: str, request_id: str) -> Record | None:
-        found = await self._request_ref(request_id).get()
+        found = await self._request_ref(request_id).get(**_READ)
         record = _to_record(found) if found.exists else None
         return record if record and record.account_id == account_id and not record.deleted else None
 

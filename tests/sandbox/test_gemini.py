@@ -114,7 +114,7 @@ def test_snake_case_lone_parts_and_unset_fields_are_taken(google: Google) -> Non
             "response_modalities": ["text", "Image"],
             "image_config": {"aspect_ratio": "4:5"},
             "seed": "7",
-            "top_p": None,
+            "thinking_config": None,
         },
     }
     reply = google.send("POST", f"/v1/models/{PRO}:generateContent", body)

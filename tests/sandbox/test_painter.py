@@ -41,6 +41,8 @@ def test_padding_reaches_the_size_and_leaves_the_picture_as_it_was(kind: str, ex
     padded = paint(replace(PICTURE, format=kind, min_bytes=len(plain) + extra))
     assert len(plain) + extra <= len(padded) <= len(plain) + extra + 12
     assert opened(padded).tobytes() == opened(plain).tobytes()
+    # Readers expect each format's own header first.
+    assert padded[:20] == plain[:20]
 
 
 def test_a_source_is_seen_upright_and_shown_in_the_picture() -> None:

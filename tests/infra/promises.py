@@ -1,0 +1,252 @@
+"""What the module promises, over what it would deploy: each function yields a line for every place
+where its promise is not kept."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from shared.body import GenerateBody
+from shared.records.firestore import INDEXES, UNINDEXED
+from shared.settings import Settings
+from tests.infra.provider_schema import Block
+from tests.infra.terraform import INFRA, impossible
+
+ROOT = INFRA.parent
+OPTIONAL = {
+    "DARKROOM_ALLOW_PRIVATE_URLS",
+    "DARKROOM_CATALOGUE",
+    "DARKROOM_DATA",
+    "DARKROOM_LOG_LEVEL",
+    "DARKROOM_TEST_KEY",
+    "HOST",
+    "PORT",
+}
+"""Variables of shared/settings.py whose defaults are right in the cloud."""
+ANYONE = {"allUsers", "allAuthenticatedUsers"}
+CALL_PROVIDERS = {"edit", "generate"}
+
+
+class Deployed:
+    """What the module leaves behind: by type, the values of every resource by its address."""
+
+    def __init__(self, resources: list[Block]) -> None:
+        self.resources = resources
+
+    def of(self, type_: str) -> dict[str, dict[str, Any]]:
+        return {r["address"]: r["values"] for r in self.resources if r["type"] == type_}
+
+    def each(self, type_: str, name: str) -> dict[str, dict[str, Any]]:
+        """One resource block's instances, by their key in for_each."""
+        found = (r for r in self.resources if (r["type"], r["name"]) == (type_, name))
+        return {r["index"]: r["values"] for r in found}
+
+    def functions(self) -> dict[str, dict[str, Any]]:
+        """Every function's service_config, by its entry point."""
+        return {
+            f["build_config"][0]["entry_point"]: f["service_config"][0]
+            for f in self.of("google_cloudfunctions2_function").values()
+        }
+
+
+def buckets_are_private(deployed: Deployed) -> Iterator[str]:
+    for address, bucket in deployed.of("google_storage_bucket").items():
+        if bucket["public_access_prevention"] != "enforced":
+            yield f"{address} can be made public"
+        if not bucket["uniform_bucket_level_access"]:
+            yield f"{address} has access lists for single objects"
+        if not bucket["soft_delete_policy"]:
+            yield f"{address} leaves soft deletion to chance"
+
+
+def roles_are_narrow(deployed: Deployed) -> Iterator[str]:
+    for resource in deployed.resources:
+        values, address = resource["values"], resource["address"]
+        if values.get("role") in ("roles/owner", "roles/editor", "roles/viewer"):
+            yield f"{address} gives a primitive role"
+        members = {values.get("member"), *(values.get("members") or ())}
+        if members & ANYONE and values.get("role") != "roles/run.invoker":
+            yield f"{address} gives {values['role']} to anyone"
+
+
+def functions_run_as_themselves(deployed: Deployed) -> Iterator[str]:
+    accounts = deployed.each("google_service_account", "function")
+    for name, service in deployed.functions().items():
+        if service["service_account_email"] != accounts[name]["email"]:
+            yield f"{name} does not run as its own service account"
+
+
+def functions_are_those_of_main(deployed: Deployed) -> Iterator[str]:
+    tree = ast.parse((ROOT / "main.py").read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    entry_points = {name.name for node in imports for name in node.names}
+    if set(deployed.functions()) != entry_points:
+        yield f"main.py has {sorted(entry_points)}, deployed are {sorted(deployed.functions())}"
+    for address, function in deployed.of("google_cloudfunctions2_function").items():
+        entry_point = function["build_config"][0]["entry_point"]
+        if function["name"] != entry_point.replace("_", "-"):
+            yield f"{address} is not named after its entry point"
+
+
+def settings_are_given(deployed: Deployed) -> Iterator[str]:
+    tree = ast.parse((ROOT / "shared" / "settings.py").read_text())
+    asked = {
+        call.args[0].value
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) == "env.get"
+        and isinstance(call.args[0], ast.Constant)
+    }
+    for name, service in deployed.functions().items():
+        secrets = {secret["key"]: "x" for secret in service["secret_environment_variables"]}
+        env = {**service["environment_variables"], **secrets}
+        if missing := asked - OPTIONAL - set(env):
+            yield f"{name} lacks {sorted(map(str, missing))}"
+            continue
+        settings = Settings.from_env(env)
+        keyed = {f"{prefix}_API_KEY" for prefix in settings.credentials}
+        if keyed != (_provider_keys() if name in CALL_PROVIDERS else set()):
+            yield f"{name} has the provider keys {sorted(keyed)}"
+        if not re.fullmatch(r"https://[^/]+", settings.public_url):
+            yield f"{name} makes links to {settings.public_url}"
+        if env.get("FUNCTION_USE_ASGI") != "true":
+            yield f"{name} leaves the choice of its server to chance"
+
+
+def secrets_hold_no_value(deployed: Deployed) -> Iterator[str]:
+    kept = {s["secret_id"] for s in deployed.of("google_secret_manager_secret").values()}
+    if kept != {"DARKROOM_SIGNING_SECRET", *_provider_keys()}:
+        yield f"the catalogue's providers have other keys than {sorted(map(str, kept))}"
+    yield from (f"{a} is in the state" for a in deployed.of("google_secret_manager_secret_version"))
+
+
+def records_are_indexed(deployed: Deployed) -> Iterator[str]:
+    indexes = {
+        (index["collection"], tuple(_field(field) for field in index["fields"]))
+        for index in deployed.of("google_firestore_index").values()
+    }
+    if indexes != {(c, fields) for c, several in INDEXES.items() for fields in several}:
+        yield "the composite indexes differ from shared/records/firestore.py"
+    exempt = {
+        (field["collection"], field["field"])
+        for field in deployed.of("google_firestore_field").values()
+        if field["index_config"] == [{"indexes": []}]
+    }
+    if exempt != {(c, field) for c, fields in UNINDEXED.items() for field in fields}:
+        yield "the exempted fields differ from shared/records/firestore.py"
+
+
+def records_are_protected(deployed: Deployed) -> Iterator[str]:
+    for address, database in deployed.of("google_firestore_database").items():
+        if database["delete_protection_state"] != "DELETE_PROTECTION_ENABLED":
+            yield f"{address} can be deleted"
+        if database["deletion_policy"] != "PREVENT":
+            yield f"Terraform may delete or forget {address}"
+
+
+def pushes_are_awaited(deployed: Deployed) -> Iterator[str]:
+    by_uri = {service["uri"]: service for service in deployed.functions().values()}
+    for address, subscription in deployed.of("google_pubsub_subscription").items():
+        push = subscription["push_config"][0]
+        service = by_uri[push["push_endpoint"]]
+        if subscription["ack_deadline_seconds"] < service["timeout_seconds"]:
+            yield f"{address} pushes again while the function still works"
+        if push["oidc_token"][0]["audience"] != service["uri"]:
+            yield f"{address} sends a token for somebody else"
+        if subscription["expiration_policy"] != [{"ttl": ""}]:
+            yield f"{address} expires"
+
+
+def only_pubsub_calls_sweep(deployed: Deployed) -> Iterator[str]:
+    pusher = deployed.of("google_service_account")["google_service_account.pusher"]
+    invokers = deployed.each("google_cloud_run_v2_service_iam_member", "invoker")
+    for name, service in deployed.functions().items():
+        member = pusher["member"] if name == "sweep" else "allUsers"
+        ingress = "ALLOW_INTERNAL_ONLY" if name == "sweep" else "ALLOW_ALL"
+        if invokers[name]["member"] != member or service["ingress_settings"] != ingress:
+            yield f"{name} is open to others than it should be"
+
+
+def sweep_runs_every_minute(deployed: Deployed) -> Iterator[str]:
+    (job,) = deployed.of("google_cloud_scheduler_job").values()
+    (subscription,) = deployed.of("google_pubsub_subscription").values()
+    if job["schedule"] != "* * * * *" or job["paused"]:
+        yield "no tick every minute"
+    if job["pubsub_target"][0]["topic_name"] != subscription["topic"]:
+        yield "the ticks go where nobody listens"
+    if subscription["push_config"][0]["push_endpoint"] != deployed.functions()["sweep"]["uri"]:
+        yield "the ticks do not reach sweep"
+
+
+def callers_may_wait(deployed: Deployed) -> Iterator[str]:
+    (longest,) = (
+        bound.le
+        for bound in GenerateBody.model_fields["timeout_s"].metadata
+        if hasattr(bound, "le")
+    )
+    for name in sorted(CALL_PROVIDERS):
+        if deployed.functions()[name]["timeout_seconds"] < longest:
+            yield f"{name} is cut off before the {longest} s a caller may wait"
+
+
+def source_is_what_runs(deployed: Deployed) -> Iterator[str]:
+    (archive,) = deployed.of("archive_file").values()
+    excluded = archive["excludes"]
+    top = {path.name for path in ROOT.iterdir() if not _excluded(path.name, excluded)}
+    if _excluded(".", excluded):
+        yield "the folder itself is left out"
+    if top != {"functions", "main.py", "requirements.txt", "shared"}:
+        yield f"deployed would be {sorted(top)}"
+    if not _excluded("shared/__pycache__", excluded):
+        yield "compiled files change the hash"
+    (source,) = deployed.of("google_storage_bucket_object").values()
+    if source["name"] != f"source-{archive['output_sha256']}.zip":
+        yield "new code would not be deployed"
+
+
+def values_are_possible(deployed: Deployed) -> Iterator[str]:
+    yield from impossible(deployed.resources)
+
+
+Promise = Callable[[Deployed], Iterator[str]]
+PROMISES: tuple[Promise, ...] = (
+    buckets_are_private,
+    callers_may_wait,
+    functions_are_those_of_main,
+    functions_run_as_themselves,
+    only_pubsub_calls_sweep,
+    pushes_are_awaited,
+    records_are_indexed,
+    records_are_protected,
+    roles_are_narrow,
+    secrets_hold_no_value,
+    settings_are_given,
+    source_is_what_runs,
+    sweep_runs_every_minute,
+    values_are_possible,
+)
+
+
+def _provider_keys() -> set[str]:
+    rows = tomllib.loads((ROOT / "shared" / "catalogue" / "providers.toml").read_text())
+    return {f"{row['env']}_API_KEY" for row in rows["provider"]}
+
+
+def _field(field: dict[str, Any]) -> str:
+    name: str = field["field_path"]
+    return f"{name} desc" if field["order"] == "DESCENDING" else name
+
+
+def _excluded(path: str, patterns: list[str]) -> bool:
+    """As the archive provider matches a path below the project, without going into what it has
+    left out: `*` stays within a folder, a leading `**/` means any folder (its source, 2.8)."""
+    name = path.rpartition("/")[2]
+    return any(
+        fnmatch.fnmatchcase(name, pattern.removeprefix("**/"))
+        for pattern in patterns
+        if pattern.startswith("**/") or "/" not in path
+    )

@@ -1,0 +1,168 @@
+"""The Terraform module is well formed and keeps its promises. Each promise is also shown to be
+watched: broken on purpose, it is reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infra import promises, provider_schema
+from tests.infra.promises import PROMISES, Deployed, Promise
+from tests.infra.terraform import INFRA, Refused, Terraform, prepare
+
+pytestmark = pytest.mark.infra
+
+
+@pytest.fixture(scope="module")
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    """Terraform on the module as it is."""
+    return prepare(tmp_path_factory.mktemp("terraform"))
+
+
+@pytest.fixture(scope="module")
+def deployed(terraform: Terraform) -> Deployed:
+    """What the module as it is deploys."""
+    return Deployed(terraform.test())
+
+
+def test_the_module_is_formatted(terraform: Terraform) -> None:
+    assert terraform.unformatted() == ""
+
+
+def test_the_module_is_valid(terraform: Terraform) -> None:
+    terraform.validate()
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_the_module_keeps_its_promises(deployed: Deployed, promise: Promise) -> None:
+    assert list(promise(deployed)) == []
+
+
+def test_a_function_made_anew_gets_its_invoker_anew() -> None:
+    """A lifecycle argument shows in no plan and no state."""
+    code = (INFRA / "iam.tf").read_text()
+    invoker = code.partition('"google_cloud_run_v2_service_iam_member" "invoker"')[2]
+    trigger = "replace_triggered_by = [google_cloudfunctions2_function.function[each.key].id]"
+    assert trigger in invoker.partition("\n}\n")[0]
+
+
+# (promise, file, what stands there, what is put there instead)
+MISTAKES: tuple[tuple[Promise, str, str, str], ...] = (
+    (promises.buckets_are_private, "storage.tf", '"enforced"', '"inherited"'),
+    (promises.callers_may_wait, "functions.tf", "timeout_s       = 960", "timeout_s       = 60"),
+    (promises.functions_are_those_of_main, "functions.tf", "    models = {", "    modells = {"),
+    (
+        promises.functions_run_as_themselves,
+        "functions.tf",
+        "google_service_account.function[each.key].email",
+        "google_service_account.builder.email",
+    ),
+    (
+        promises.only_pubsub_calls_sweep,
+        "iam.tf",
+        "google_service_account.pusher.member",
+        '"allUsers"',
+    ),
+    (
+        promises.pushes_are_awaited,
+        "scheduler.tf",
+        "ack_deadline_seconds = 600",
+        "ack_deadline_seconds = 60",
+    ),
+    (promises.records_are_indexed, "records.tf", '["status", "lease_until"],', ""),
+    (promises.records_are_protected, "records.tf", "PROTECTION_ENABLED", "PROTECTION_DISABLED"),
+    (promises.roles_are_narrow, "iam.tf", "roles/logging.logWriter", "roles/editor"),
+    (promises.secrets_hold_no_value, "secrets.tf", '"DARKROOM_SIGNING_SECRET"', '"SIGNING_SECRET"'),
+    (
+        promises.settings_are_given,
+        "functions.tf",
+        "DARKROOM_FIRESTORE_DATABASE",
+        "DARKROOM_DATABASE",
+    ),
+    (promises.source_is_what_runs, "functions.tf", '".?*"', '".*"'),
+    (promises.sweep_runs_every_minute, "scheduler.tf", '"* * * * *"', '"0 * * * *"'),
+    (promises.values_are_possible, "functions.tf", "ALLOW_INTERNAL_ONLY", "ALLOW_INTERNALS"),
+)
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """What a module with all those mistakes deploys: Terraform itself sees none of them."""
+    terraform = prepare(tmp_path_factory.mktemp("mistaken"))
+    for _, file, right, wrong in MISTAKES:
+        _replace(terraform.folder / file, right, wrong)
+    (terraform.folder / "tests" / "plan.tftest.hcl").write_text(_ONLY_EVERYTHING)
+    return Deployed(terraform.test())
+
+
+_ONLY_EVERYTHING = """
+mock_provider "archive" {}
+mock_provider "google" {}
+run "everything" {
+  command = apply
+  variables {
+    enabled_providers = ["GEMINI"]
+    project           = "darkroom-offline"
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("promise", [mistake[0] for mistake in MISTAKES])
+def test_a_broken_promise_is_reported(mistaken: Deployed, promise: Promise) -> None:
+    assert list(promise(mistaken)) != []
+
+
+def test_every_promise_is_broken_once() -> None:
+    assert {mistake[0] for mistake in MISTAKES} == set(PROMISES)
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "said"),
+    [
+        ("storage.tf", "uniform_bucket_level_access", "uniform_access", "Unsupported argument"),
+        ("records.tf", "location_id ", "#", 'The argument "location_id" is required'),
+        ("scheduler.tf", "google_pubsub_topic.sweep.id", "local.topic", "undeclared local value"),
+    ],
+)
+def test_terraform_refuses_what_the_provider_does_not_know(
+    tmp_path: Path, file: str, right: str, wrong: str, said: str
+) -> None:
+    terraform = prepare(tmp_path)
+    _replace(terraform.folder / file, right, wrong)
+    with pytest.raises(Refused, match=f"{file}:[0-9]+: .*{said}"):
+        terraform.validate()
+
+
+def test_a_sweep_longer_than_its_push_is_refused(tmp_path: Path) -> None:
+    terraform = prepare(tmp_path)
+    _replace(terraform.folder / "functions.tf", "timeout_s       = 540", "timeout_s       = 700")
+    with pytest.raises(Refused, match="push a tick again"):
+        terraform.test()
+
+
+def test_a_bad_format_is_shown(tmp_path: Path) -> None:
+    terraform = prepare(tmp_path)
+    _replace(terraform.folder / "outputs.tf", "  value ", "      value ")
+    assert "outputs.tf" in terraform.unformatted()
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail), ("", pytest.skip)])
+def test_no_schema_fails_in_ci_and_skips_elsewhere(
+    ci: str, outcome: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    monkeypatch.setattr(provider_schema, "CACHE", tmp_path)
+    with pytest.raises(outcome.Exception, match="pip cannot download cdktn-provider-google"):
+        provider_schema.schema.__wrapped__("google")
+
+
+def _replace(file: Path, right: str, wrong: str) -> None:
+    text = file.read_text()
+    assert right in text, f"{file.name} has no {right}"
+    file.write_text(text.replace(right, wrong))

@@ -1,0 +1,416 @@
+"""The operator's command line: every command on a fresh data folder, in text and as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import re
+import sqlite3
+import ssl
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from shared.accounts import key_hash
+from shared.app import build
+from shared.cli import cli
+from shared.domain import Problem, Quote, Record
+from shared.ledger import CREDIT_LIFE, MAX_SHARDS
+from shared.records import Records
+from shared.records.sqlite import Sqlite
+from shared.settings import Settings
+from tests.records.scene import admit, draft, release, settle
+
+Line = Callable[..., Result]
+Shown = Callable[..., Any]
+CHOSEN = ("BUCKET", "FIRESTORE_DATABASE", "CATALOGUE", "TEST_KEY", "SIGNING_SECRET")
+
+
+_trust = functools.cache(ssl.create_default_context)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in CHOSEN:
+        monkeypatch.delenv(f"DARKROOM_{name}", raising=False)
+    monkeypatch.setenv("DARKROOM_DATA", str(tmp_path / "data"))
+    # Every command line opens an App: reading the same certificates again would be most of a test.
+    monkeypatch.setattr(ssl, "create_default_context", _trust)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def line(data: Path) -> Line:
+    """Runs a command line that ends with the given exit code."""
+
+    def run(*args: str, code: int = 0, stdin: str = "") -> Result:
+        result = CliRunner().invoke(cli, args, input=stdin)
+        assert result.exit_code == code, result.output
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result
+
+    return run
+
+
+@pytest.fixture
+def shown(line: Line) -> Shown:
+    """Runs a command line with --json and reads what it printed."""
+    return lambda *args, code=0: json.loads(line(*args, "--json", code=code).stdout)
+
+
+@pytest.fixture
+def account_id(shown: Shown) -> str:
+    created = shown("accounts", "create", "Acme", "--credit-usd", "10")
+    return str(created["id"])
+
+
+def write(data: Path, work: Callable[[Records], Awaitable[object]]) -> None:
+    async def opened() -> None:
+        records = Sqlite(data / "darkroom.db")
+        try:
+            await work(records)
+        finally:
+            await records.close()
+
+    asyncio.run(opened())
+
+
+def asked(account_id: str, request_id: str) -> Record:
+    quote = Quote({"google:gemini-3.1-flash-image": 67_000}, 67_000, 67_000)
+    return replace(draft(request_id), account_id=account_id, quote=quote)
+
+
+async def spend(records: Records, account_id: str) -> None:
+    """One request that succeeded, one that failed and one that runs."""
+    for request_id in ("req_1", "req_2", "req_3"):
+        record = await admit(records, asked(account_id, request_id))
+        if request_id == "req_1":
+            await settle(records, record, 67_000)
+        if request_id == "req_2":
+            await release(records, replace(record, error=Problem("content_blocked", "No.")))
+
+
+def table(result: Result) -> list[list[str]]:
+    return [re.split(r"  +", row) for row in result.stdout.splitlines()]
+
+
+def test_an_account_starts_with_its_credit_and_its_limits(shown: Shown, data: Path) -> None:
+    limits = ("--rpm", "60", "--rpd", "1000", "--concurrency", "8", "--monthly-usd", "250.5")
+    created = shown("accounts", "create", "Acme Ltd", "--credit-usd", "12.345678", *limits)
+    assert created["id"].startswith("acc_")
+    assert created["name"] == "Acme Ltd"
+    assert created["balance_usd"] == created["available_usd"] == "12.345678"
+    assert created["limits"] == {
+        "rpm": 60,
+        "rpd": 1000,
+        "concurrency": 8,
+        "monthly_usd": "250.500000",
+    }
+    assert shown("accounts", "show", created["id"]) == created
+
+    async def one_shard(records: Records) -> None:
+        assert len((await records.look(created["id"], None)).shards) == 1
+
+    write(data, one_shard)
+
+
+def test_an_account_needs_neither_credit_nor_limits(shown: Shown) -> None:
+    created = shown("accounts", "create", "Acme")
+    assert created["balance_usd"] == "0.000000"
+    assert set(created["limits"].values()) == {None}
+    assert shown("ledger", "list", created["id"])["data"] == []
+
+
+BAD_AMOUNTS = ["0", "0.0", "-1", "1.1234567", "1e3", "nan", "Infinity", "1_000", ".5", "9999999999"]
+
+
+@pytest.mark.parametrize("usd", ["", *BAD_AMOUNTS])
+def test_an_amount_is_plain_positive_dollars(line: Line, usd: str) -> None:
+    line("accounts", "create", "Acme", "--credit-usd", usd, code=2)
+    line("credit", "grant", "acc_x", "--", usd, code=2)
+    line("accounts", "limit", "acc_x", "--monthly-usd", usd, code=2)
+
+
+def test_an_amount_is_never_rounded(shown: Shown, account_id: str) -> None:
+    granted = shown("credit", "grant", account_id, "999999999.999999")
+    assert granted["usd"] == "999999999.999999"
+
+
+@pytest.mark.parametrize("number", ["-1", "1.5", "many", "٣"])
+def test_a_limit_is_a_whole_number(line: Line, number: str) -> None:
+    line("accounts", "create", "Acme", "--rpm", number, code=2)
+
+
+def test_an_account_has_a_name(line: Line) -> None:
+    line("accounts", "create", " ", code=2)
+
+
+def test_accounts_are_listed_by_name(line: Line, shown: Shown, account_id: str) -> None:
+    shown("accounts", "create", "Aardvark")
+    assert [one["name"] for one in shown("accounts", "list")["data"]] == ["Aardvark", "Acme"]
+    header, *rows = table(line("accounts", "list"))
+    assert header[:3] == ["ID", "NAME", "BALANCE_USD"]
+    assert rows[1][:3] == [account_id, "Acme", "10.000000"]
+
+
+def test_limits_change_one_at_a_time_and_none_lifts_one(shown: Shown, line: Line) -> None:
+    account_id = shown("accounts", "create", "Acme", "--rpm", "5", "--monthly-usd", "1")["id"]
+    limits = shown("accounts", "limit", account_id, "--rpm", "none", "--rpd", "0")["limits"]
+    assert limits == {"rpm": None, "rpd": 0, "concurrency": None, "monthly_usd": "1.000000"}
+    limits = shown("accounts", "limit", account_id, "--monthly-usd", "none")["limits"]
+    assert limits == {"rpm": None, "rpd": 0, "concurrency": None, "monthly_usd": None}
+    line("accounts", "limit", account_id, code=2)
+
+
+def test_a_key_is_shown_when_it_is_made_and_never_again(
+    line: Line, shown: Shown, account_id: str, data: Path
+) -> None:
+    live = shown("keys", "create", account_id)
+    test = shown("keys", "create", account_id, "--test")
+    assert set(live) == {"id", "key", "account", "test"}
+    assert live["key"].startswith("dk_live_")
+    assert test["key"].startswith("dk_test_")
+    assert (live["account"], live["test"], test["test"]) == (account_id, False, True)
+    line("keys", "revoke", live["id"], "--yes")
+
+    later = [
+        line("keys", "list", account_id).output,
+        line("keys", "list", account_id, "--json").output,
+        line("accounts", "show", account_id).output,
+        line("keys", "revoke", test["id"], "--yes").output,
+    ]
+    files = b"".join(path.read_bytes() for path in data.iterdir())
+    for key in (live["key"], test["key"]):
+        assert not any(key in text or key_hash(key) in text for text in later)
+        assert key.encode() not in files
+
+
+def test_a_new_key_opens_its_account(shown: Shown, account_id: str, data: Path) -> None:
+    created = shown("keys", "create", account_id)
+
+    async def found(records: Records) -> None:
+        key = await records.key(key_hash(created["key"]))
+        assert key is not None
+        assert (key.id, key.account_id, key.test) == (created["id"], account_id, False)
+
+    write(data, found)
+
+
+def test_a_key_is_revoked_once_the_operator_agrees(
+    line: Line, shown: Shown, account_id: str
+) -> None:
+    key_id = shown("keys", "create", account_id)["id"]
+
+    def revoked_at() -> str | None:
+        (key,) = shown("keys", "list", account_id)["data"]
+        return None if key["revoked_at"] is None else str(key["revoked_at"])
+
+    asked = line("keys", "revoke", key_id, stdin="n\n", code=1)
+    assert key_id in asked.stderr
+    line("keys", "revoke", key_id, stdin="", code=1)
+    assert revoked_at() is None
+    line("keys", "revoke", key_id, stdin="y\n")
+    first = revoked_at()
+    assert first is not None
+    assert shown("keys", "revoke", key_id, "--yes") == {"id": key_id, "revoked": True}
+    assert revoked_at() == first
+
+
+def test_credit_lasts_a_year_and_is_in_the_ledger(
+    line: Line, shown: Shown, account_id: str
+) -> None:
+    granted = shown("credit", "grant", account_id, "2.5")
+    assert (granted["kind"], granted["usd"]) == ("grant", "2.500000")
+    life = datetime.fromisoformat(granted["expires_at"]) - datetime.fromisoformat(granted["at"])
+    assert life == CREDIT_LIFE
+    assert shown("accounts", "show", account_id)["balance_usd"] == "12.500000"
+    assert [one["usd"] for one in shown("ledger", "list", account_id)["data"]] == [
+        "2.500000",
+        "10.000000",
+    ]
+    assert table(line("ledger", "list", account_id))[1][1:4] == [
+        granted["id"],
+        "grant",
+        "2.500000",
+    ]
+
+
+def test_lists_go_on_where_the_last_page_ended(
+    line: Line, shown: Shown, account_id: str, data: Path
+) -> None:
+    write(data, lambda records: spend(records, account_id))
+    for noun, count in (("requests", 3), ("ledger", 2)):
+        first = line(noun, "list", account_id, "--limit", "1")
+        cursor = first.stderr.strip().removeprefix("There is more: --cursor ")
+        assert len(table(first)) == 2
+        rest = shown(noun, "list", account_id, "--cursor", cursor)
+        assert (len(rest["data"]), rest["has_more"]) == (count - 1, False)
+        assert line(noun, "list", account_id, "--cursor", "x", code=1).stdout == ""
+
+
+def test_requests_are_listed_by_status_and_model(
+    line: Line, shown: Shown, account_id: str, data: Path
+) -> None:
+    write(data, lambda records: spend(records, account_id))
+
+    def ids(*options: str) -> list[str]:
+        return [one["id"] for one in shown("requests", "list", account_id, *options)["data"]]
+
+    assert ids() == ["req_3", "req_2", "req_1"]
+    assert ids("--status", "succeeded") == ["req_1"]
+    assert ids("--model", "gemini-3.1-flash-image", "--status", "failed") == ["req_2"]
+    assert ids("--model", "another") == []
+    line("requests", "list", account_id, "--status", "lost", code=2)
+    assert table(line("requests", "list", account_id))[2][1:] == [
+        "req_2",
+        "failed",
+        "generate",
+        "gemini-3.1-flash-image",
+        "0.000000",
+        "content_blocked",
+    ]
+
+
+def test_a_request_is_shown_with_links_to_its_pictures(
+    line: Line, shown: Shown, account_id: str, data: Path
+) -> None:
+    write(data, lambda records: spend(records, account_id))
+    request = shown("requests", "show", account_id, "req_1")
+    assert request["cost"]["usd"] == "0.067000"
+    assert "/account/images/img_0?" in request["images"][0]["url"]
+    text = dict(table(line("requests", "show", account_id, "req_1")))
+    assert text["cost.usd"] == "0.067000"
+    assert text["images.0.width"] == "8"
+    assert (text["error"], text["sandbox"]) == ("-", "no")
+
+
+def test_a_ledger_that_adds_up_says_so(
+    line: Line, shown: Shown, account_id: str, data: Path
+) -> None:
+    write(data, lambda records: spend(records, account_id))
+    assert shown("ledger", "check") == {
+        "accounts": 1,
+        "requests": 3,
+        "entries": 2,
+        "balance_usd": "9.933000",
+        "findings": [],
+    }
+    assert ["balance_usd", "9.933000"] in table(line("ledger", "check"))
+
+
+def test_a_ledger_that_does_not_add_up_fails_the_check_with_a_line_each(
+    line: Line, shown: Shown, account_id: str, data: Path
+) -> None:
+    write(data, lambda records: spend(records, account_id))
+    db = sqlite3.connect(data / "darkroom.db")
+    db.execute("UPDATE entries SET micros = micros + 1 WHERE kind = 'charge'")
+    db.commit()
+    db.close()
+    lines = line("ledger", "check", code=1).stdout.splitlines()
+    findings = shown("ledger", "check", code=1)["findings"]
+    assert len(lines) == len(findings) == 3
+    assert all(text.startswith(account_id) for text in lines)
+    assert findings[0]["subject"] == "req_1"
+    assert findings[0]["message"] in lines[0]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("accounts", "show", "acc_x"),
+        ("accounts", "limit", "acc_x", "--rpm", "1"),
+        ("keys", "create", "acc_x"),
+        ("keys", "list", "acc_x"),
+        ("keys", "revoke", "key_x", "--yes"),
+        ("credit", "grant", "acc_x", "1"),
+        ("requests", "list", "acc_x"),
+        ("requests", "show", "acc_x", "req_x"),
+        ("ledger", "list", "acc_x"),
+        ("models", "show", "no-such-model"),
+    ],
+)
+def test_what_does_not_exist_is_one_line_on_stderr(line: Line, command: tuple[str, ...]) -> None:
+    result = line(*command, "--json", code=1)
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert command[2] in result.stderr
+
+
+def test_unusable_settings_are_one_line(
+    line: Line, data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DARKROOM_TEST_KEY", "dk_live_x")
+    assert "DARKROOM_TEST_KEY" in line("accounts", "list", code=1).stderr
+    assert "DARKROOM_TEST_KEY" in line("models", "list", code=1).stderr
+    monkeypatch.delenv("DARKROOM_TEST_KEY")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DARKROOM_DATA", str(tmp_path / "file"))
+    assert len(line("accounts", "list", code=1).stderr.splitlines()) == 1
+
+
+def test_models_are_listed_and_shown_by_id_or_alias(line: Line, shown: Shown) -> None:
+    ids = [one["id"] for one in shown("models", "list")["data"]]
+    assert "gemini-3-pro-image" in ids
+    model = shown("models", "show", "nano-banana-pro")
+    assert model == shown("models", "show", "gemini-3-pro-image")
+    assert model["routes"][0]["price"]["unit"] == "image"
+    assert dict(table(line("models", "show", "nano-banana-pro")))["id"] == "gemini-3-pro-image"
+    assert [row[0] for row in table(line("models", "list"))] == ["ID", *ids]
+
+
+def test_a_sound_catalogue_passes_the_check(shown: Shown) -> None:
+    found = shown("models", "check")
+    assert found["models"] == len(shown("models", "list")["data"])
+
+
+@pytest.mark.parametrize("text", ["[[model]]\nid = 'new'", "not toml", "[[models]]"])
+def test_a_bad_catalogue_fails_the_check_and_names_the_row(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "overlay.toml").write_text(text)
+    monkeypatch.setenv("DARKROOM_CATALOGUE", str(tmp_path / "overlay.toml"))
+    result = line("models", "check", code=1)
+    assert result.stdout == ""
+    assert "overlay.toml" in result.stderr
+
+
+def test_a_wallet_in_firestore_is_spread_over_every_shard_there_can_be(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = {"DARKROOM_FIRESTORE_DATABASE": "x", "DARKROOM_SIGNING_SECRET": "s" * 32}
+
+    async def shards() -> int:
+        app = build(Settings.from_env({**env, "DARKROOM_DATA": str(data)}))
+        await app.close()
+        return app.wallet_shards
+
+    assert asyncio.run(shards()) == MAX_SHARDS
+
+
+@pytest.mark.process
+def test_the_module_runs_as_a_program_beside_an_open_database(data: Path) -> None:
+    program = [sys.executable, "-W", "error", "-m", "shared.cli"]
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        folder = Path(__file__).parent.parent
+        return subprocess.run(
+            [*program, *args], capture_output=True, text=True, check=False, cwd=folder
+        )
+
+    async def beside(records: Records) -> None:
+        created = await asyncio.to_thread(run, "accounts", "create", "Acme", "--json")
+        assert (created.returncode, created.stderr.count("\n")) == (0, 1)
+        account_id = json.loads(created.stdout)["id"]
+        assert await records.account(account_id) is not None
+
+    write(data, beside)
+    assert run("accounts", "show", "acc_x").returncode == 1
+    assert run("accounts", "sho").returncode == 2
