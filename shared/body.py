@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.domain import ImageRef, ImageRequest, Operation, Preference
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, PayloadTooLarge
 
-LONGEST_PROMPT = 600_000
-"""Characters: more than any model takes, and within one database document."""
+MOST_TEXT_BYTES = 800_000
+"""Of prompt, options and metadata as JSON: what is kept of a request is one document of 1 MiB."""
 MOST_IMAGES = 32
 
 
@@ -71,7 +71,7 @@ class GenerateBody(Body):
     """`POST /generate`."""
 
     model: str = Field("auto", description="A catalogue id, an alias, or auto")
-    prompt: str | None = Field(None, min_length=1, max_length=LONGEST_PROMPT)
+    prompt: str | None = Field(None, min_length=1)
     template: TemplateBody | None = None
     n: int = Field(1, ge=1, description="How many pictures")
     aspect_ratio: str | None = Field(None, description="Such as 16:9; see the model's list")
@@ -185,6 +185,12 @@ def _complete(kind: type[G], fields: Mapping[str, Any]) -> G:
         raise InvalidRequest("Give exactly one of prompt and template.", param="prompt")
     if body.prompt is not None and not body.prompt.strip():
         raise InvalidRequest("The prompt is empty.", param="prompt")
+    texts = body.model_dump_json(include={"prompt", "options", "metadata"})
+    if len(texts.encode()) > MOST_TEXT_BYTES:
+        raise PayloadTooLarge(
+            f"Prompt, options and metadata have at most {MOST_TEXT_BYTES} bytes together.",
+            param="prompt",
+        )
     if body.template is not None:
         raise InvalidRequest(
             f"There is no template named {body.template.name!r}.", param="template.name"

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["tests.emulators.firestore", "tests.emulators.storage"]
+pytest_plugins = [
+    "tests.emulators.firestore",
+    "tests.emulators.firestore_wire",
+    "tests.emulators.storage",
+]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -10,7 +10,7 @@ import pytest
 from shared import body
 from shared.body import Files
 from shared.domain import ImageRef
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, PayloadTooLarge
 
 PNG = base64.b64encode(b"not looked at here").decode()
 
@@ -129,3 +129,18 @@ def test_an_estimate_needs_neither_prompt_nor_images() -> None:
     assert parsed.request.operation == "edit"
     assert len(parsed.request.refs) == 3
     assert parsed.count == 10
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prompt": "x" * 800_001},
+        {"prompt": "\x00" * 200_000},
+        {"prompt": "字" * 300_000},
+        {"prompt": "x", "options": {"system_instruction": "x" * 800_001}},
+    ],
+)
+def test_what_would_not_fit_a_record_is_too_large(fields: dict[str, Any]) -> None:
+    with pytest.raises(PayloadTooLarge) as refused:
+        body.generate(fields)
+    assert refused.value.param == "prompt"

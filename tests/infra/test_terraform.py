@@ -3,6 +3,7 @@ watched: broken on purpose, it is reported."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def test_the_module_is_valid(terraform: Terraform) -> None:
     terraform.validate()
 
 
-@pytest.mark.parametrize("promise", PROMISES)
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 def test_the_module_keeps_its_promises(deployed: Deployed, promise: Promise) -> None:
     assert list(promise(deployed)) == []
 
@@ -48,42 +49,116 @@ def test_a_function_made_anew_gets_its_invoker_anew() -> None:
     assert trigger in invoker.partition("\n}\n")[0]
 
 
-# (promise, file, what stands there, what is put there instead)
-MISTAKES: tuple[tuple[Promise, str, str, str], ...] = (
-    (promises.buckets_are_private, "storage.tf", '"enforced"', '"inherited"'),
-    (promises.callers_may_wait, "functions.tf", "timeout_s       = 960", "timeout_s       = 60"),
-    (promises.functions_are_those_of_main, "functions.tf", "    models = {", "    modells = {"),
-    (
+@dataclass(frozen=True)
+class Mistake:
+    """In `file`, `wrong` put for `right`, of which `promise` says `said`."""
+
+    promise: Promise
+    file: str
+    right: str
+    wrong: str
+    said: str
+
+
+MISTAKES = (
+    Mistake(
+        promises.buckets_are_private,
+        file="storage.tf",
+        right='"enforced"',
+        wrong='"inherited"',
+        said="google_storage_bucket.images can be made public",
+    ),
+    Mistake(
+        promises.callers_may_wait,
+        file="functions.tf",
+        right="timeout_s       = 960",
+        wrong="timeout_s       = 60",
+        said="generate is cut off",
+    ),
+    Mistake(
+        promises.functions_are_those_of_main,
+        file="functions.tf",
+        right="    models = {",
+        wrong="    modells = {",
+        said="deployed are ['account', 'edit', 'generate', 'modells', 'sweep']",
+    ),
+    Mistake(
         promises.functions_run_as_themselves,
-        "functions.tf",
-        "google_service_account.function[each.key].email",
-        "google_service_account.builder.email",
+        file="functions.tf",
+        right="google_service_account.function[each.key].email",
+        wrong="google_service_account.builder.email",
+        said="edit does not run as its own",
     ),
-    (
+    Mistake(
         promises.only_pubsub_calls_sweep,
-        "iam.tf",
-        "google_service_account.pusher.member",
-        '"allUsers"',
+        file="iam.tf",
+        right="google_service_account.pusher.member",
+        wrong='"allUsers"',
+        said="sweep is open",
     ),
-    (
+    Mistake(
         promises.pushes_are_awaited,
-        "scheduler.tf",
-        "ack_deadline_seconds = 600",
-        "ack_deadline_seconds = 60",
+        file="scheduler.tf",
+        right="ack_deadline_seconds = 600",
+        wrong="ack_deadline_seconds = 60",
+        said="google_pubsub_subscription.sweep pushes again",
     ),
-    (promises.records_are_indexed, "records.tf", '["status", "lease_until"],', ""),
-    (promises.records_are_protected, "records.tf", "PROTECTION_ENABLED", "PROTECTION_DISABLED"),
-    (promises.roles_are_narrow, "iam.tf", "roles/logging.logWriter", "roles/editor"),
-    (promises.secrets_hold_no_value, "secrets.tf", '"DARKROOM_SIGNING_SECRET"', '"SIGNING_SECRET"'),
-    (
+    Mistake(
+        promises.records_are_indexed,
+        file="records.tf",
+        right='["status", "lease_until"],',
+        wrong="",
+        said="the composite indexes differ",
+    ),
+    Mistake(
+        promises.records_are_protected,
+        file="records.tf",
+        right="PROTECTION_ENABLED",
+        wrong="PROTECTION_DISABLED",
+        said="can be deleted",
+    ),
+    Mistake(
+        promises.roles_are_narrow,
+        file="iam.tf",
+        right="roles/logging.logWriter",
+        wrong="roles/editor",
+        said="google_project_iam_member.builder gives a primitive role",
+    ),
+    Mistake(
+        promises.secrets_hold_no_value,
+        file="secrets.tf",
+        right='"DARKROOM_SIGNING_SECRET"',
+        wrong='"SIGNING_SECRET"',
+        said="have other keys",
+    ),
+    Mistake(
         promises.settings_are_given,
-        "functions.tf",
-        "DARKROOM_FIRESTORE_DATABASE",
-        "DARKROOM_DATABASE",
+        file="functions.tf",
+        right="DARKROOM_FIRESTORE_DATABASE",
+        wrong="DARKROOM_DATABASE",
+        said="edit lacks ['DARKROOM_FIRESTORE_DATABASE', 'DARKROOM_SIGNING_SECRET']",
     ),
-    (promises.source_is_what_runs, "functions.tf", '".?*"', '".*"'),
-    (promises.sweep_runs_every_minute, "scheduler.tf", '"* * * * *"', '"0 * * * *"'),
-    (promises.values_are_possible, "functions.tf", "ALLOW_INTERNAL_ONLY", "ALLOW_INTERNALS"),
+    Mistake(
+        promises.source_is_what_runs,
+        file="functions.tf",
+        right='".?*"',
+        wrong='".*"',
+        said="the folder itself is left out",
+    ),
+    Mistake(
+        promises.sweep_runs_every_minute,
+        file="scheduler.tf",
+        right='"* * * * *"',
+        wrong='"0 * * * *"',
+        said="no tick every minute",
+    ),
+    Mistake(
+        promises.values_are_possible,
+        file="functions.tf",
+        right="ALLOW_INTERNAL_ONLY",
+        wrong="ALLOW_INTERNALS",
+        said="service_config.ingress_settings = 'ALLOW_INTERNALS' is none of",
+    ),
 )
 
 
@@ -91,8 +166,8 @@ MISTAKES: tuple[tuple[Promise, str, str, str], ...] = (
 def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     """What a module with all those mistakes deploys: Terraform itself sees none of them."""
     terraform = prepare(tmp_path_factory.mktemp("mistaken"))
-    for _, file, right, wrong in MISTAKES:
-        _replace(terraform.folder / file, right, wrong)
+    for mistake in MISTAKES:
+        _replace(terraform.folder / mistake.file, mistake.right, mistake.wrong)
     (terraform.folder / "tests" / "plan.tftest.hcl").write_text(_ONLY_EVERYTHING)
     return Deployed(terraform.test())
 
@@ -110,13 +185,13 @@ run "everything" {
 """
 
 
-@pytest.mark.parametrize("promise", [mistake[0] for mistake in MISTAKES])
-def test_a_broken_promise_is_reported(mistaken: Deployed, promise: Promise) -> None:
-    assert list(promise(mistaken)) != []
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.promise.__name__)
+def test_a_broken_promise_is_reported(mistaken: Deployed, mistake: Mistake) -> None:
+    assert mistake.said in "\n".join(mistake.promise(mistaken))
 
 
 def test_every_promise_is_broken_once() -> None:
-    assert {mistake[0] for mistake in MISTAKES} == set(PROMISES)
+    assert {mistake.promise for mistake in MISTAKES} == set(PROMISES)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ import pytest
 
 from shared.domain import Endpoint, Source
 from shared.errors import DarkroomError, Misconfigured, ProviderError
-from shared.providers import google_files
-from shared.providers import File
+from shared.providers import File, google_files
 
 ENDPOINT = Endpoint("https://provider.test", "v1beta", "model-1", "provider-key")
 UPLOAD = "https://provider.test/upload/v1beta/files?upload_id=AOCed&upload_protocol=resumable"

@@ -6,19 +6,17 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Any
 
 import grpc  # type: ignore[import-untyped] # ships no types
 import pytest
 from google.api_core import exceptions
-from google.cloud.firestore_v1.types import RunQueryRequest, StructuredQuery
-from grpc.aio import AioRpcError, Metadata  # type: ignore[import-untyped] # as above
+from google.cloud.firestore_v1.types import StructuredQuery
 
 from shared.records import HoldEnded, RequestFilter, Stale
 from shared.records.firestore import INDEXES, Firestore
+from tests.emulators.firestore_wire import Wire
 from tests.records.scene import NOW, admit, balance, decide, draft, in_lots, opened, settle
 
 pytestmark = pytest.mark.emulator
@@ -26,77 +24,21 @@ pytestmark = pytest.mark.emulator
 Scenario = Callable[[Firestore], Awaitable[None]]
 
 
-@dataclass
-class Wire:
-    """What went over the channel. `faults` are met by the next commits, in turn: the status each
-    answers with, and whether the server still received it."""
+def run(wire: Wire, scenario: Scenario) -> None:
+    """Play a scenario on a database of its own; what it would have waited is noted."""
 
-    calls: list[str] = field(default_factory=list)
-    queries: list[StructuredQuery] = field(default_factory=list)
-    faults: list[tuple[grpc.StatusCode, bool]] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)
+    async def sleep(seconds: float) -> None:
+        wire.waits.append(seconds)
 
-    def run(self, scenario: Scenario) -> None:
-        async def sleep(seconds: float) -> None:
-            self.waits.append(seconds)
+    async def whole() -> None:
+        project = f"demo-{uuid.uuid4().hex[:20]}"
+        records = Firestore(project, "darkroom", Random(0), sleep)
+        try:
+            await scenario(records)
+        finally:
+            await records.close()
 
-        async def whole() -> None:
-            project = f"demo-{uuid.uuid4().hex[:20]}"
-            records = Firestore(project, "darkroom", Random(0), sleep)
-            try:
-                await scenario(records)
-            finally:
-                await records.close()
-
-        asyncio.run(whole())
-
-    async def counted(self, call: Awaitable[Any]) -> list[str]:
-        """The methods that one call came to."""
-        self.calls.clear()
-        await call
-        return list(self.calls)
-
-
-class _Unary(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc] # of no type
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-
-    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        self.wire.calls.append(_method(details))
-        if not self.wire.faults:
-            return await continuation(details, request)
-        status, received = self.wire.faults.pop(0)
-        if received:
-            await (await continuation(details, request))
-        raise AioRpcError(status, Metadata(), Metadata(), "a fault of the test")
-
-
-class _Stream(grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[misc] # of no type
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-
-    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
-        self.wire.calls.append(_method(details))
-        if _method(details) == "RunQuery":
-            self.wire.queries.append(RunQueryRequest(request).structured_query)
-        return await continuation(details, request)
-
-
-def _method(details: Any) -> str:
-    name = details.method
-    return str(name.decode() if isinstance(name, bytes) else name).rpartition("/")[2]
-
-
-@pytest.fixture
-def wire(firestore_emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
-    wire, channel = Wire(), grpc.aio.insecure_channel
-
-    def watched(target: str, **options: Any) -> Any:
-        return channel(target, interceptors=[_Unary(wire), _Stream(wire)], **options)
-
-    monkeypatch.setattr(grpc.aio, "insecure_channel", watched)
-    yield wire
-    assert not wire.faults
+    asyncio.run(whole())
 
 
 def test_a_request_takes_two_calls_to_admit_and_one_to_end(wire: Wire) -> None:
@@ -111,7 +53,7 @@ def test_a_request_takes_two_calls_to_admit_and_one_to_end(wire: Wire) -> None:
         assert running is not None
         assert await wire.counted(settle(records, running, 40)) == ["Commit"]
 
-    wire.run(scenario)
+    run(wire, scenario)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +84,7 @@ def test_a_commit_without_an_answer_counts_once(
         assert (shard.running, shard.in_minute(NOW)) == (0, 1)
         assert len(wire.waits) == 4
 
-    wire.run(scenario)
+    run(wire, scenario)
 
 
 def test_a_lost_answer_does_not_turn_anothers_write_into_ours(wire: Wire) -> None:
@@ -159,7 +101,7 @@ def test_a_lost_answer_does_not_turn_anothers_write_into_ours(wire: Wire) -> Non
             await settle(records, running, 40)
         assert await balance(records) == 9_960
 
-    wire.run(scenario)
+    run(wire, scenario)
 
 
 def test_an_outage_is_waited_for_and_then_told(wire: Wire) -> None:
@@ -173,7 +115,7 @@ def test_an_outage_is_waited_for_and_then_told(wire: Wire) -> None:
         with pytest.raises(exceptions.ServiceUnavailable):
             await admit(records, draft("req_2"))
 
-    wire.run(scenario)
+    run(wire, scenario)
 
 
 def test_every_query_has_its_indexes(wire: Wire) -> None:
@@ -194,7 +136,7 @@ def test_every_query_has_its_indexes(wire: Wire) -> None:
         await records.keys("acc")
         await records.accounts()
 
-    wire.run(scenario)
+    run(wire, scenario)
     assert len(wire.queries) == 21
     for query in wire.queries:
         _assert_indexed(query)

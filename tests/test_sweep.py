@@ -1,0 +1,109 @@
+"""What a dead instance left: settled if its pictures are in storage, released if they are not."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from shared.sweep import sweep
+from tests.darkroom import Darkroom, play
+from tests.upstream import picture
+
+CUP = {"model": "nano-banana", "prompt": "a cup", "n": 2}
+
+
+class Died(BaseException):
+    """The end of an instance, which nothing of ours may catch."""
+
+
+async def _dies(*_: object, **__: object) -> object:
+    raise Died
+
+
+async def abandoned_mid_flight(darkroom: Darkroom) -> None:
+    """Two requests whose instance dies: one with its pictures stored, one before it asked."""
+    key = await darkroom.live_key(usd=1)
+    app, finish, run = darkroom.app, darkroom.app.records.finish, darkroom.app.transport.run
+    app.records.finish = _dies  # type: ignore[method-assign, assignment] # the instance dies here
+    stored = await _abandon(darkroom, key, "stored")
+    app.transport.run = _dies  # type: ignore[method-assign, assignment] # and here
+    unasked = await _abandon(darkroom, key, "unasked")
+    app.records.finish, app.transport.run = finish, run  # type: ignore[method-assign]
+    assert await darkroom.balance_micros(key) == 1_000_000 - 4 * 39_000
+
+    assert await sweep(app, darkroom.now) == 0
+    darkroom.pass_time(timedelta(hours=1))
+    assert await sweep(app, darkroom.now) == 2
+    assert await sweep(app, darkroom.now) == 0
+
+    settled = (await darkroom.get(f"/account/requests/{stored}", key)).json()
+    assert settled["status"] == "succeeded"
+    assert settled["provider"] == "google"
+    assert settled["cost"]["usd"] == "0.078000"
+    for image in settled["images"]:
+        assert (await darkroom.client.get(image["url"])).status_code == 200
+    released = (await darkroom.get(f"/account/requests/{unasked}", key)).json()
+    assert (released["status"], released["error"]["code"]) == ("failed", "outcome_unknown")
+    assert await darkroom.balance_micros(key) == 1_000_000 - 2 * 39_000
+    await darkroom.check()
+
+
+async def _abandon(darkroom: Darkroom, key: str, idempotency_key: str) -> str:
+    with pytest.raises(Died):
+        await darkroom.post("/generate", CUP, key, idempotency_key=idempotency_key)
+    found = await darkroom.get("/account/requests", key, idempotency_key=idempotency_key)
+    (record,) = found.json()["data"]
+    assert record["status"] == "running"
+    return str(record["id"])
+
+
+def test_pictures_in_storage_are_settled_and_the_rest_released(tmp_path: Path) -> None:
+    play(tmp_path, abandoned_mid_flight, picture())
+
+
+def test_a_sweep_that_comes_too_early_is_what_counts(tmp_path: Path) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        asked.set()
+        await answer.wait()
+        return picture()
+
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key(usd=1)
+        call = asyncio.create_task(darkroom.post("/generate", {**CUP, "n": 1}, key))
+        await asked.wait()
+        assert await sweep(darkroom.app, darkroom.now + timedelta(hours=1)) == 1
+        answer.set()
+        late = await call
+        assert late.status_code == 504
+        assert await darkroom.balance_micros(key) == 1_000_000
+        await darkroom.check()
+
+    play(tmp_path, story, slow)
+
+
+def test_a_paid_picture_does_not_fail_for_the_bookkeeping(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key(usd=1)
+        finish = darkroom.app.records.finish
+
+        async def broken(*_: object) -> object:
+            raise OSError("the database is away")
+
+        darkroom.app.records.finish = broken  # type: ignore[method-assign, assignment] # a fault
+        made = await darkroom.post("/generate", CUP, key)
+        assert made.status_code == 200
+        assert len(made.json()["images"]) == 2
+        darkroom.app.records.finish = finish  # type: ignore[method-assign]
+        darkroom.pass_time(timedelta(hours=1))
+        assert await sweep(darkroom.app, darkroom.now) == 1
+        settled = (await darkroom.get(f"/account/requests/{made.json()['id']}", key)).json()
+        assert settled["cost"]["usd"] == "0.078000"
+        await darkroom.check()
+
+    play(tmp_path, story, picture())
