@@ -18,7 +18,7 @@ $(VENV)/tools: $(VENV)/runtime requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-setup: $(VENV)/tools ## make .venv with everything, and the git hooks' tools
+setup: $(VENV)/tools ## make .venv with everything, and the tools
 
 run: $(VENV)/runtime ## serve every function on http://127.0.0.1:8080 (PORT, HOST, DARKROOM_DATA)
 	@$(BIN)/python -m functions

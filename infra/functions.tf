@@ -86,6 +86,7 @@ data "archive_file" "source" {
     "**/__pycache__",
     "*.md",
     ".?*", # not ".*": that matches the folder itself, and nothing would be left
+    "LICENSE",
     "Makefile",
     "cloudbuild.yaml",
     "data",

@@ -47,7 +47,8 @@ async def introduce(app: App) -> None:
     """Create the local account and its test key unless they are there."""
     test_key = app.settings.test_key or ""
     if await app.records.account(ACCOUNT_ID) is None:
-        await app.records.create_account(Account(ACCOUNT_ID, "local", app.clock()))
+        account = Account(ACCOUNT_ID, "local", app.clock(), shards=app.wallet_shards)
+        await app.records.create_account(account)
     hashed = accounts.key_hash(test_key)
     if await app.records.key(hashed) is None:
         key = ApiKey(f"key_{app.new_id()}", hashed, ACCOUNT_ID, test=True, created_at=app.clock())

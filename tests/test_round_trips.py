@@ -36,7 +36,7 @@ class Cloud:
             session: requests.Session, request: requests.PreparedRequest, **options: object
         ) -> requests.Response:
             self.sent.append(f"{request.method}")
-            return send(session, request, **options)  # type: ignore[arg-type] # passed through
+            return send(session, request, **options)
 
         patch.setattr(requests.Session, "send", counted)
 

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc  # type: ignore[import-untyped] # ships no types
+import grpc
 import pytest
 from google.cloud.firestore_v1.types import RunQueryRequest, StructuredQuery
-from grpc.aio import AioRpcError, Metadata  # type: ignore[import-untyped] # as above
+from grpc.aio import AioRpcError, Metadata
 
 
 @dataclass

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import re
+import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -196,7 +197,9 @@ def callers_may_wait(deployed: Deployed) -> Iterator[str]:
 def source_is_what_runs(deployed: Deployed) -> Iterator[str]:
     (archive,) = deployed.of("archive_file").values()
     excluded = archive["excludes"]
-    top = {path.name for path in ROOT.iterdir() if not _excluded(path.name, excluded)}
+    tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
+    names = {path.partition("/")[0] for path in tracked}
+    top = {name for name in names if not _excluded(name, excluded)}
     if _excluded(".", excluded):
         yield "the folder itself is left out"
     if top != {"functions", "main.py", "requirements.txt", "shared"}:

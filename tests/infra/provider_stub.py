@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]  # it has no types
+import grpc
 
 _LONGEST_LIFE_S = 600.0
 _NESTING = {"single": 1, "list": 2, "set": 3}

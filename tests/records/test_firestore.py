@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from random import Random
 
-import grpc  # type: ignore[import-untyped] # ships no types
+import grpc
 import pytest
 from google.api_core import exceptions
 from google.cloud.firestore_v1.types import StructuredQuery
