@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types lock
+.PHONY: help setup run test unit check format lint types lock
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ run: $(VENV)/runtime ## serve every function on http://127.0.0.1:8080 (PORT, HOS
 
 test: $(VENV)/tools ## every test
 	@$(BIN)/python -m pytest
+
+unit: $(VENV)/tools ## the tests that need nothing but this process
+	@$(BIN)/python -m pytest -m "not emulator and not infra and not load and not process"
 
 format: $(VENV)/tools ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix --quiet .

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
+import ssl
 from typing import Any
 
 import pytest
+
+from shared import catalogue
 
 pytest_plugins = [
     "tests.emulators.firestore",
     "tests.emulators.firestore_wire",
     "tests.emulators.storage",
 ]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def read_once() -> Any:
+    """Every test builds its own App; reading the same catalogue and certificates each time would
+    be most of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        trusted = functools.cache(ssl.create_default_context)
+        patch.setattr(ssl, "create_default_context", trusted)
+        patch.setattr("shared.app.load", functools.cache(catalogue.load))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import re
 import sqlite3
-import ssl
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -34,16 +32,11 @@ Shown = Callable[..., Any]
 CHOSEN = ("BUCKET", "FIRESTORE_DATABASE", "CATALOGUE", "TEST_KEY", "SIGNING_SECRET")
 
 
-_trust = functools.cache(ssl.create_default_context)
-
-
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in CHOSEN:
         monkeypatch.delenv(f"DARKROOM_{name}", raising=False)
     monkeypatch.setenv("DARKROOM_DATA", str(tmp_path / "data"))
-    # Every command line opens an App: reading the same certificates again would be most of a test.
-    monkeypatch.setattr(ssl, "create_default_context", _trust)
     return tmp_path / "data"
 
 

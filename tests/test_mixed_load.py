@@ -15,6 +15,7 @@ from shared.domain import Limits
 from tests.darkroom import Darkroom, play
 from tests.upstream import Upstream, picture, refusal, withheld
 
+pytestmark = pytest.mark.load
 REQUESTS = 500
 PRICE = 39_000
 OUTCOMES: list[httpx.Response | Exception] = [

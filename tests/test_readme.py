@@ -24,8 +24,7 @@ def shell_blocks() -> list[str]:
 def test_every_command_works_in_order(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / ".venv" / "bin").mkdir(parents=True)
-    (home / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (home / ".venv").symlink_to(sys.prefix)
     for name in ("shared", "functions"):
         (home / name).symlink_to(Path(name).resolve())
     with server(["functions"], home / "data", DARKROOM_TEST_KEY="") as started:
