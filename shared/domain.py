@@ -4,14 +4,12 @@ ImageRequest → Quote → Hold → Image → Record. Money is integer micro-dol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-Json: TypeAlias = (
-    "bool | int | float | str | list[Json] | tuple[Json, ...] | Mapping[str, Json] | None"
-)
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 Operation = Literal["generate", "edit"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Delivery = Literal["url", "b64_json"]

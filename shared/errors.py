@@ -21,6 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shared.domain import Json
+
+HTTP_STATUS = "http_status"
+"""In `details`: the status a provider answered with. It shows in `attempts`, not in the error."""
+
 
 class DarkroomError(Exception):
     """The root. `elsewhere` says whether another route may be tried after this error."""
@@ -37,7 +42,7 @@ class DarkroomError(Exception):
         param: str | None = None,
         retry_after_s: float | None = None,
         provider: str | None = None,
-        details: Mapping[str, object] | None = None,
+        details: Mapping[str, Json] | None = None,
         private: str | None = None,
     ) -> None:
         super().__init__(message)

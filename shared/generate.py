@@ -37,8 +37,9 @@ from shared.records import HoldEnded
 from shared.settlement import image_of, release, settle
 from shared.transport import Errand, Result
 
-_MARGIN_S = 120.0
-_STORE_TRIES = 5
+_MARGIN_S = 300.0
+"""What a lease has beyond the caller's time and one call to the slowest provider, to store in."""
+_STORE_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,14 @@ async def _finish(
             errand = Errand(record.id, record.sandbox, deadline)
             result = await app.transport.run(request, routes, errand)
             pictures = await _converted(request, result.pictures)
-            images = await _store(app, record, pictures, result.route)
+            stored = await _store(app, record, pictures, result.route)
             await _keep_turn(app, record, request, result)
         except Exception as crash:
             log.crash("request.crashed", crash)
             broken = Internal("Something broke here. Nothing was charged.")
             return Answer(await release(app, record, broken))
-        if images:
+        if stored:
+            images, pictures = zip(*stored, strict=True)
             settled = await settle(app, record, result.route.key, images, result)
             return Answer(settled, pictures)
         error = result.error or NoImage("The provider sent no picture.")
@@ -158,26 +160,29 @@ async def _converted(request: ImageRequest, pictures: tuple[Picture, ...]) -> tu
 
 async def _store(
     app: App, record: Record, pictures: tuple[Picture, ...], route: Route
-) -> tuple[Image, ...]:
+) -> tuple[tuple[Image, Picture], ...]:
     """Write every picture under a name that follows from the record, so that writing it again
-    changes nothing."""
+    changes nothing. One that cannot be written does not take the others with it."""
+    wanted = [_put(app, image_of(record.id, n, p), p, route) for n, p in enumerate(pictures)]
+    stored = await asyncio.gather(*wanted, return_exceptions=True)
+    failed = [one for one in stored if isinstance(one, BaseException)]
+    if failed and len(failed) == len(stored):
+        raise failed[0]
+    return tuple(one for one in stored if not isinstance(one, BaseException))
 
-    async def one(n: int, picture: Picture) -> Image:
-        image = image_of(record.id, n, picture)
-        for attempt in range(1, _STORE_TRIES + 1):
-            try:
-                await app.storage.put(
-                    image.name, picture.data, picture.content_type, {"route": route.key}
-                )
-                break
-            except Exception as error:
-                if attempt == _STORE_TRIES:
-                    raise
-                log.event("storage.put_failed", severity="WARNING", private=repr(error))
-                await app.sleep(2.0 ** (attempt - 1))
-        return image
 
-    return tuple(await asyncio.gather(*(one(n, p) for n, p in enumerate(pictures))))
+async def _put(app: App, image: Image, picture: Picture, route: Route) -> tuple[Image, Picture]:
+    for attempt in range(1, _STORE_TRIES + 1):
+        try:
+            labels = {"route": route.key}
+            await app.storage.put(image.name, picture.data, picture.content_type, labels)
+            break
+        except Exception as error:
+            log.event("storage.put_failed", severity="ERROR", private=repr(error))
+            if attempt == _STORE_TRIES:
+                raise
+            await app.sleep(2.0 ** (attempt - 1))
+    return image, picture
 
 
 async def _keep_turn(app: App, record: Record, request: ImageRequest, result: Result) -> None:

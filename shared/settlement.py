@@ -8,7 +8,7 @@ from dataclasses import replace
 from shared import ledger, log
 from shared.app import App
 from shared.domain import Image, Picture, Problem, Record
-from shared.errors import ContentBlocked, DarkroomError, NoImage
+from shared.errors import HTTP_STATUS, ContentBlocked, DarkroomError, NoImage, ProviderError
 from shared.ledger import Posting
 from shared.records import HoldEnded
 from shared.transport import Result
@@ -108,7 +108,7 @@ def _problem(error: DarkroomError) -> Problem:
         provider=error.provider,
         retryable=error.retryable,
         retry_after_s=error.retry_after_s,
-        details={k: str(v) for k, v in error.details.items()},
+        details={k: v for k, v in error.details.items() if k != HTTP_STATUS},
     )
 
 
@@ -116,12 +116,10 @@ def _shortfall(result: Result, wanted: int, got: int) -> Problem | None:
     """Why there are fewer pictures than asked for."""
     if got >= wanted:
         return None
-    why = result.error
-    filtered = why is None or isinstance(why, (ContentBlocked, NoImage))
-    code = "partially_blocked" if filtered or why is None else why.code
-    reason = f" {why.message}" if why else ""
+    why = result.error or ProviderError("The rest could not be used.")
+    filtered = isinstance(why, ContentBlocked | NoImage)
     return Problem(
-        code=code,
-        message=f"{got} of {wanted} pictures were made.{reason}",
+        code="partially_blocked" if filtered else why.code,
+        message=f"{got} of {wanted} pictures were made. {why.message}",
         provider=result.route.provider,
     )

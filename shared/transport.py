@@ -19,6 +19,8 @@ from shared.catalogue.rows import Provider as Account
 from shared.catalogue.rows import Route
 from shared.domain import Attempt, Endpoint, ImageRequest, Picture, Usage
 from shared.errors import (
+    HTTP_STATUS,
+    ContentBlocked,
     DarkroomError,
     OutcomeUnknown,
     ProviderError,
@@ -131,7 +133,7 @@ class Transport:
             usage=_sum([a.done.usage for a in good]),
             text="\n\n".join(a.done.text for a in good if a.done.text) or None,
             reply=good[0].done.reply if good else None,
-            error=max(errors, key=_gravity) if errors else None,
+            error=max(errors, key=_gravity) if errors else _withheld(good),
         )
 
     async def _persist(
@@ -144,7 +146,7 @@ class Transport:
                 answer = await self._exchange(call, route, errand)
             except DarkroomError as error:
                 error.provider = route.provider
-                self._note(attempts, route, error.code, error.details.get("http_status"), started)
+                self._note(attempts, route, error.code, error.details.get(HTTP_STATUS), started)
                 wait_s = self._wait_s(error, tried)
                 if wait_s is None or asyncio.get_running_loop().time() + wait_s >= errand.deadline:
                     return error
@@ -172,7 +174,7 @@ class Transport:
     def _wait_s(self, error: DarkroomError, tried: int) -> float | None:
         """How long to wait before the next try; None when there must be none."""
         again = type(error) in (RateLimited, ProviderUnavailable) or (
-            isinstance(error, ProviderError) and error.details.get("http_status") == 500
+            isinstance(error, ProviderError) and error.details.get(HTTP_STATUS) == 500
         )
         if not again or tried == TRIES:
             return None
@@ -180,8 +182,20 @@ class Transport:
         return (error.retry_after_s or 0.0) + self._random.uniform(0, longest)
 
     async def _exchange(self, call: ImageRequest, route: Route, errand: Errand) -> _Answer:
-        """Upload what is too large, ask, and follow up until the answer is finished."""
+        """One answer, in the time its provider's row allows."""
         account = self._catalogue.providers[route.provider]
+        try:
+            async with asyncio.timeout(account.timeout_s):
+                return await self._answer(call, route, account, errand)
+        except TimeoutError as error:
+            raise OutcomeUnknown(
+                f"{account.name} had not answered after {account.timeout_s:g} seconds.",
+            ) from error
+
+    async def _answer(
+        self, call: ImageRequest, route: Route, account: Account, errand: Errand
+    ) -> _Answer:
+        """Upload what is too large, ask, and follow up until the answer is finished."""
         endpoint = self._endpoint(account, route, test=errand.test)
         adapter = ADAPTERS[route.wire]
         call = await self._upload(call, adapter, endpoint, account, errand)
@@ -257,13 +271,12 @@ class Transport:
         client = self._sandbox if errand.test else self._live
         request.headers["x-request-id"] = errand.id
         try:
-            async with asyncio.timeout(account.timeout_s):
-                return await _receive(client, request)
+            return await _receive(client, request)
         except _NOT_SENT as error:
             raise ProviderUnavailable(
                 f"{account.name} cannot be reached.", private=repr(error)
             ) from error
-        except (httpx.TransportError, TimeoutError) as error:
+        except httpx.TransportError as error:
             raise OutcomeUnknown(
                 f"{account.name} did not answer after the request was sent. It was not sent again.",
                 private=repr(error),
@@ -291,6 +304,12 @@ async def _receive(client: httpx.AsyncClient, request: httpx.Request) -> httpx.R
     return httpx.Response(
         response.status_code, headers=headers, content=bytes(body), request=request
     )
+
+
+def _withheld(answers: list[_Answer]) -> ContentBlocked | None:
+    """What a filter kept back of answers that still brought pictures."""
+    reasons = [a.done.reason for a in answers if a.done.withheld]
+    return ContentBlocked(reasons[0] or "The rest was withheld.") if reasons else None
 
 
 def _gravity(error: DarkroomError) -> int:

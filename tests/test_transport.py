@@ -241,3 +241,16 @@ def test_sources_too_large_for_the_body_are_uploaded_first() -> None:
     parts = run.upstream.bodies_of("generateContent")[0]
     assert "https://files.example/a" in parts
     assert len(parts) < 1000
+
+
+def test_a_provider_has_the_time_of_its_row_and_no_more(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text('[[provider]]\nid = "google"\ntimeout_s = 0.05\n')
+
+    async def never(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    run = Run(never, catalogue=load(overlay))
+    assert isinstance(run().error, OutcomeUnknown)
+    assert len(run.upstream.calls) == 1

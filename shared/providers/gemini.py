@@ -14,7 +14,14 @@ import httpx
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from shared.domain import Endpoint, ImageRequest, Json, Source, Turn, Usage
-from shared.errors import ContentBlocked, DarkroomError, InvalidRequest, NoImage, ProviderError
+from shared.errors import (
+    HTTP_STATUS,
+    ContentBlocked,
+    DarkroomError,
+    InvalidRequest,
+    NoImage,
+    ProviderError,
+)
 from shared.providers import (
     Done,
     Inline,
@@ -234,7 +241,7 @@ def _refusal(reply: _Reply, candidate: _Candidate | None, text: str) -> Darkroom
     """Why there is no picture."""
     blocked = reply.prompt_feedback.block_reason
     reason = blocked or (candidate.finish_reason if candidate else "")
-    details: dict[str, object] = {"http_status": 200, "reason": reason}
+    details: dict[str, Json] = {HTTP_STATUS: 200, "reason": reason}
     if blocked:
         return ContentBlocked(
             "The provider blocked the prompt or its images. Change them.",

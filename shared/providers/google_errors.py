@@ -15,6 +15,7 @@ import httpx
 from pydantic_core import from_json
 
 from shared.errors import (
+    HTTP_STATUS,
     DarkroomError,
     InvalidRequest,
     LocationRefused,
@@ -111,7 +112,7 @@ def of(response: httpx.Response) -> DarkroomError:
             )
         case _:
             error = ProviderError("The provider gave an answer that cannot be used. Try again.")
-    error.details["http_status"] = status
+    error.details[HTTP_STATUS] = status
     error.private = safe(said.message or response.content[:500].decode(errors="replace"), 500)
     return error
 

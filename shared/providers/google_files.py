@@ -11,7 +11,7 @@ import httpx
 from pydantic import Field
 
 from shared.domain import Endpoint, Source
-from shared.errors import ProviderError
+from shared.errors import HTTP_STATUS, ProviderError
 from shared.providers import File, google_errors
 from shared.providers.google_json import Message, address, post
 
@@ -62,7 +62,7 @@ def send(started: httpx.Response, data: bytes, endpoint: Endpoint) -> httpx.Requ
     if _origin(url) != _origin(httpx.URL(endpoint.base_url)):
         raise ProviderError(
             "The provider's upload address is not its own. The images were not sent.",
-            details={"http_status": started.status_code},
+            details={HTTP_STATUS: started.status_code},
         )
     headers = {"x-goog-upload-offset": "0", "x-goog-upload-command": "upload, finalize"}
     return httpx.Request("POST", url, headers=headers, content=data)
@@ -76,7 +76,7 @@ def read(response: httpx.Response) -> File:
     if file.state == "FAILED":
         raise ProviderError(
             "The provider could not take in an image. Send it in another format.",
-            details={"http_status": response.status_code},
+            details={HTTP_STATUS: response.status_code},
         )
     return File(uri=file.uri, name=file.name, ready=file.state != "PROCESSING")
 

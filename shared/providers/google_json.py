@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
 from shared.domain import Endpoint, Json
-from shared.errors import ProviderError
+from shared.errors import HTTP_STATUS, ProviderError
 from shared.providers import Inline
 
 
@@ -63,6 +63,6 @@ def unpack(data: str, content_type: str) -> Inline:
     if not decoded:
         raise ProviderError(
             "The provider sent a picture that cannot be decoded. Try again.",
-            details={"http_status": 200},
+            details={HTTP_STATUS: 200},
         )
     return Inline(decoded, content_type)

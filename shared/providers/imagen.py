@@ -10,7 +10,7 @@ from __future__ import annotations
 import httpx
 
 from shared.domain import Endpoint, ImageRequest, Json, Usage
-from shared.errors import ContentBlocked
+from shared.errors import HTTP_STATUS, ContentBlocked
 from shared.providers import Done, google_errors, no_poll, no_uploads
 from shared.providers.google_json import Message, address, post, present, unpack
 
@@ -67,7 +67,7 @@ def read(response: httpx.Response) -> Done:
     if not images:
         raise ContentBlocked(
             reason or "The provider blocked every picture. Change the prompt.",
-            details={"http_status": response.status_code},
+            details={HTTP_STATUS: response.status_code},
         )
     return Done(
         images=images, usage=Usage(images=len(images)), withheld=len(reasons), reason=reason

@@ -17,6 +17,7 @@ from google.auth import iam
 from google.auth.credentials import Signing
 from google.auth.transport.requests import Request
 from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2 import service_account
 from requests.adapters import HTTPAdapter
 
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 THREADS = 16
 CACHE_CONTROL = "private, max-age=31536000, immutable"
+_RETRY = DEFAULT_RETRY.with_timeout(30.0)
 _LABEL = "x-goog-meta-"
 _SIGNING_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -52,7 +54,11 @@ class Gcs:
             blob.metadata = dict(labels)
             try:
                 blob.upload_from_string(
-                    data, content_type=content_type, checksum="crc32c", if_generation_match=0
+                    data,
+                    content_type=content_type,
+                    checksum="crc32c",
+                    if_generation_match=0,
+                    retry=_RETRY,
                 )
             except PreconditionFailed:
                 return False

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import hashlib
 import io
+import json
+import logging
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -439,3 +441,58 @@ def test_a_provider_that_says_no_for_now_passes_its_delay_on(tmp_path: Path) -> 
 
 def _hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def test_a_picture_that_cannot_be_stored_does_not_take_the_others_with_it(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key(usd=1)
+        put = darkroom.app.storage.put
+
+        async def full(name: str, *rest: Any) -> bool:
+            if name.endswith("/0"):
+                raise OSError("no space left")
+            return await put(name, *rest)
+
+        darkroom.app.storage.put = full  # type: ignore[method-assign, assignment] # a fault
+        made = (await darkroom.post("/generate", {**PRO, "n": 2}, key)).json()
+        assert made["status"] == "succeeded"
+        assert made["cost"]["usd"] == "0.134000"
+        assert made["error"]["code"] == "provider_error"
+        (image,) = made["images"]
+        assert image["id"].endswith("_1")
+        assert (await darkroom.client.get(image["url"])).status_code == 200
+        await darkroom.check()
+
+    play(tmp_path, story, picture())
+
+
+def test_pictures_nobody_asked_for_are_delivered_and_not_charged(tmp_path: Path) -> None:
+    three = json.loads(picture().content)
+    three["candidates"][0]["content"]["parts"] *= 3
+
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key(usd=1)
+        made = (await darkroom.post("/generate", PRO, key)).json()
+        assert len(made["images"]) == 3
+        assert made["cost"]["usd"] == "0.134000"
+        assert made["error"] is None
+        await darkroom.check()
+
+    play(tmp_path, story, httpx.Response(200, json=three))
+
+
+def test_nothing_secret_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key()
+        logger = logging.getLogger("darkroom")
+        logger.addHandler(caplog.handler)
+        caplog.set_level("DEBUG", "darkroom")
+        await darkroom.post("/generate", {**PRO, "n": 2}, key)
+        await darkroom.post("/generate", {**PRO, "n": 0}, key)
+        logger.removeHandler(caplog.handler)
+        lines = [str(vars(record)) for record in caplog.records]
+        assert len(lines) >= 4
+        for secret in (key, "a red bicycle", "a-key", "of the tests"):
+            assert not [line for line in lines if secret in line]
+
+    play(tmp_path, story, picture())

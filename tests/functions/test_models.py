@@ -145,6 +145,11 @@ def test_imagen_is_priced_again_once_an_overlay_reopens_it_elsewhere(tmp_path: P
         images = made.json()["images"]
         assert [(i["width"], i["height"]) for i in images] == [(1408, 768)] * 4
         assert len({i["sha256"] for i in images}) == 4
+        filtered = {**asked, "prompt": "cups [sandbox:partial]"}
+        partly = (await darkroom.post("/generate", filtered)).json()
+        assert len(partly["images"]) == 3
+        assert partly["error"]["code"] == "partially_blocked"
+        assert partly["error"]["message"].startswith("3 of 4 pictures were made. ")
 
     play(tmp_path / "data", story, env={"DARKROOM_CATALOGUE": str(overlay)})
 
