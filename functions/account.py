@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
-from typing import TypeVar, get_args
+from typing import get_args
 
 import functions_framework.aio
 from starlette.applications import Starlette
@@ -17,7 +17,6 @@ from shared.domain import Operation, Record, Status
 from shared.errors import InProgress, InvalidRequest, NotFound
 from shared.records import Page, RequestFilter
 
-T = TypeVar("T")
 MOST_LISTED = 100
 
 
@@ -34,8 +33,8 @@ async def list_requests(request: Request) -> Response:
     http.only_query(request, "status", "operation", "model", "idempotency_key", "limit", "cursor")
     query = request.query_params
     where = RequestFilter(
-        status=_one_of(query.get("status"), get_args(Status), "status"),
-        operation=_one_of(query.get("operation"), get_args(Operation), "operation"),
+        status=http.one_of(query.get("status"), get_args(Status), "status"),
+        operation=http.one_of(query.get("operation"), get_args(Operation), "operation"),
         model=query.get("model"),
         idempotency_key=query.get("idempotency_key"),
     )
@@ -107,7 +106,7 @@ async def show_usage(request: Request) -> Response:
     first = _day(query.get("from"), last - timedelta(days=30), "from")
     if not first <= last <= first + timedelta(days=366):
         raise InvalidRequest("from comes before to, by at most a year.", param="from")
-    group_by = _one_of(query.get("group_by", "day"), ("day", "model", "provider"), "group_by")
+    group_by = http.one_of(query.get("group_by", "day"), ("day", "model", "provider"), "group_by")
     rows = await app.records.usage(caller.account_id, first.isoformat(), last.isoformat())
     groups = view.of_usage(rows, group_by or "day")
     return http.show(view.list_of(Page(tuple(groups))))
@@ -147,15 +146,6 @@ async def _own(request: Request) -> Record:
     if found is None:
         raise NotFound("There is no such request.", param="id")
     return found
-
-
-def _one_of(value: str | None, allowed: tuple[T, ...], param: str) -> T | None:
-    if value is None:
-        return None
-    for one in allowed:
-        if one == value:
-            return one
-    raise InvalidRequest(f"{param} is one of {', '.join(map(str, allowed))}.", param=param)
 
 
 def _day(text: str | None, default: date, param: str) -> date:

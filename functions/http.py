@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -36,6 +36,7 @@ from shared.settings import Settings
 MAX_BODY_BYTES = 32 * 2**20
 """What Cloud Functions take (cloud.google.com/functions/quotas, 2026-11)."""
 LONGEST_KEY = 255
+T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -177,6 +178,16 @@ def whole_number(request: Request, name: str, default: int, most: int) -> int:
     if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
         raise InvalidRequest(f"{name} is a whole number from 1 to {most}.", param=name)
     return int(text)
+
+
+def one_of(value: str | None, allowed: tuple[T, ...], param: str) -> T | None:
+    """A query parameter that is one of a few words, or not there. Raises InvalidRequest."""
+    if value is None:
+        return None
+    for one in allowed:
+        if one == value:
+            return one
+    raise InvalidRequest(f"{param} is one of {', '.join(map(str, allowed))}.", param=param)
 
 
 def only_query(request: Request, *known: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 import functions_framework.aio
 from starlette.applications import Starlette
@@ -11,8 +12,9 @@ from starlette.responses import JSONResponse, Response
 
 from functions import http
 from shared import body, openapi, view
-from shared.catalogue.rows import Model
+from shared.catalogue.rows import Lifecycle, Model
 from shared.catalogue_view import of_model
+from shared.domain import Operation
 from shared.errors import InvalidRequest
 from shared.estimate import estimate
 from shared.records import Page
@@ -27,6 +29,8 @@ async def list_models(request: Request) -> Response:
     )
     app, query = http.app(), request.query_params
     today = app.today()
+    http.one_of(query.get("operation"), get_args(Operation), "operation")
+    http.one_of(query.get("status"), get_args(Lifecycle), "status")
     tests: dict[str, Callable[[Model, str], bool]] = {
         "operation": lambda m, v: v in m.operations,
         "provider": lambda m, v: any(r.provider == v for r in m.routes),

@@ -72,7 +72,10 @@ def estimate(parsed: Parsed, catalogue: Catalogue, today: date) -> EstimateView:
 
     return EstimateView(
         routes=[shown(route) for route in sorted(plan.routes, key=cost)],
-        excluded=[ExclusionView(**vars(e)) for e in plan.excluded],
+        excluded=[
+            ExclusionView(model=e.model, provider=e.provider, reason=e.reason)
+            for e in plan.excluded
+        ],
     )
 
 

@@ -18,11 +18,12 @@ SEEDS = 2**31
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A route that will not be used, and why."""
+    """A route that will not be used, and why: `param` is the field its model cannot do."""
 
     model: str
     provider: str
     reason: str
+    param: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,15 @@ def consider(
     excluded: list[Exclusion] = []
     for model in models:
         for route in model.routes:
-            reason = _why_not(request, catalogue, model, route, open_, today)
+            misfit = next(capabilities.misfits(request, model), None) if route.live(today) else None
+            reason = _why_not(request, catalogue, route, open_, today)
+            if misfit is not None:
+                reason = f"{misfit.param}: {model.id} {misfit.reason}"
             if reason is None:
                 routes.append(route)
             else:
-                excluded.append(Exclusion(model.id, route.provider, reason))
+                param = misfit.param if misfit else None
+                excluded.append(Exclusion(model.id, route.provider, reason, param))
     return Plan(tuple(sorted(routes, key=_order(request, catalogue))), tuple(excluded))
 
 
@@ -100,16 +105,13 @@ def _check_providers(request: ImageRequest, catalogue: Catalogue) -> None:
 def _why_not(
     request: ImageRequest,
     catalogue: Catalogue,
-    model: Model,
     route: Route,
     open_: Container[str],
     today: date,
 ) -> str | None:
+    """Why a route is closed, whatever its model can do."""
     if not route.live(today):
         return f"retired{f' on {route.shutdown}' if route.shutdown else ''}"
-    misfit = next(capabilities.misfits(request, model), None)
-    if misfit is not None:
-        return f"{misfit.param}: {model.id} {misfit.reason}"
     if request.providers and route.provider not in request.providers:
         return "not among route.providers"
     if route.provider not in open_:
@@ -143,8 +145,13 @@ def _nothing(request: ImageRequest, found: Plan) -> InvalidRequest | Misconfigur
             f"{unset[0].reason.split()[0]}, or use a test key.",
             details={"excluded": reasons},
         )
+    # What every model fails at is the caller's to change; else it is the choice of routes.
+    unable = [e for e in found.excluded if e.param]
+    params = {e.param for e in unable}
+    param = params.pop() if len(params) == 1 else "model"
+    why = "; ".join(e.reason for e in unable or found.excluded)
     return InvalidRequest(
-        "No live model can do this request.",
-        param="route.providers" if request.providers else "model",
+        f"No live model can do this request: {why}.",
+        param="route.providers" if request.providers else param,
         details={"excluded": reasons},
     )

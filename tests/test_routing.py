@@ -100,6 +100,9 @@ def test_every_route_left_out_has_a_reason() -> None:
         (asked(options={"safety_settings": [{}]}), "options.safety_settings", "category"),
         (asked(refs=(ImageRef(url="x"),) * 15), "images", "14"),
         (asked(providers=("nobody",)), "route.providers", "google"),
+        (asked("auto", n=99), "n", "at most 8"),
+        (asked("auto", resolution="16K"), "resolution", "16K"),
+        (asked("auto", n=99, resolution="16K"), "n", "at most 8"),
     ],
 )
 def test_what_a_model_cannot_do_is_named_with_its_limit(

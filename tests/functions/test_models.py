@@ -50,7 +50,13 @@ def test_models_are_chosen_by_what_they_can(tmp_path: Path) -> None:
         assert "gemini-3-pro-image" in await listed(status="live", batch="true", seed="true")
         assert (await listed(sort="price"))[0] == "imagen-4.0-fast-generate-001"
         assert (await listed(sort="speed"))[0] == "imagen-4.0-fast-generate-001"
-        for wrong in ({"sort": "taste"}, {"mask": "perhaps"}, {"colour": "red"}):
+        for wrong in (
+            {"sort": "taste"},
+            {"mask": "perhaps"},
+            {"colour": "red"},
+            {"status": "fine"},
+            {"operation": "dance"},
+        ):
             assert (await darkroom.client.get("/models", params=wrong)).status_code == 400
 
     play(tmp_path, story)
