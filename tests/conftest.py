@@ -9,6 +9,7 @@ import ssl
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from shared import catalogue
 
@@ -17,6 +18,10 @@ pytest_plugins = [
     "tests.emulators.firestore_wire",
     "tests.emulators.storage",
 ]
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -215,6 +216,11 @@ def _owners(module: str, owners: dict[str, list[str]] | object) -> list[str]:
         return ["google-cloud-" + module.split(".")[2]]
     top = module.split(".")[0]
     return list(owners.get(top, [])) if isinstance(owners, dict) else []
+
+
+def test_a_test_that_leaves_this_machine_fails() -> None:
+    with pytest.raises(AssertionError, match=r"192\.0\.2\.1"):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
 
 
 def test_nothing_of_one_machine_is_written_down() -> None:

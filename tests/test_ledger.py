@@ -200,7 +200,6 @@ def test_credit_freed_after_its_lot_was_cleared_comes_back_to_be_found_expired()
     assert back == Shard(0, {"g": Lot(40, LATER)}, spent={"2026-11": -40})
 
 
-@settings(deadline=None)
 @given(
     parts=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 50), st.integers(0, 5)), max_size=6),
     share=st.floats(0, 1),
@@ -381,7 +380,6 @@ def _oldest_first(seen: Standing, hold: Hold, now: datetime) -> None:
 Races.TestCase.settings = settings(
     max_examples=80,
     stateful_step_count=40,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 TestRaces = Races.TestCase

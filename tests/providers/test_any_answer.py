@@ -71,7 +71,7 @@ headers = st.dictionaries(
 
 
 @pytest.mark.parametrize("adapter", GOOGLE)
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(bodies, statuses, headers)
 @example(b"[" * 100_000, 200, {})
 @example(b"9" * 100_000, 200, {})
@@ -93,7 +93,7 @@ def test_read_gives_done_or_raises_an_error_of_ours(
         assert 200 <= status < 300
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(bodies, statuses, headers)
 def test_an_upload_goes_on_or_raises_an_error_of_ours(
     body: bytes, status: int, fields: dict[str, str]
