@@ -72,7 +72,7 @@ async def _keep_sweeping(app: App) -> None:
 
 def _announce(settings: Settings) -> None:
     print(  # noqa: T201 # what a new user came for
-        f"Darkroom listens on {settings.public_url}\nDARKROOM_TEST_KEY={settings.test_key}",
+        f"Darkroom listens on {settings.public_url}\nDARKROOM_TEST_KEY={settings.test_key or ''}",
         file=sys.stderr,
         flush=True,
     )

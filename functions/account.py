@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date, timedelta
+from datetime import date
 from typing import get_args
 
 import functions_framework.aio
@@ -12,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import http
-from shared import body, uploads, view
+from shared import body, deletion, names, uploads, view
 from shared.domain import Operation, Record, Status
-from shared.errors import InProgress, InvalidRequest, NotFound
+from shared.errors import InvalidRequest, NotFound
 from shared.records import Page, RequestFilter
 
-MOST_LISTED = 100
+MAX_LISTED = 100
 
 
 async def show_account(request: Request) -> Response:
@@ -38,7 +37,7 @@ async def list_requests(request: Request) -> Response:
         model=query.get("model"),
         idempotency_key=query.get("idempotency_key"),
     )
-    limit = http.whole_number(request, "limit", 20, MOST_LISTED)
+    limit = http.whole_number(request, "limit", 20, MAX_LISTED)
     app = http.app()
     page = await app.records.requests(caller.account_id, where, limit, query.get("cursor"))
     now = app.clock()
@@ -63,30 +62,25 @@ async def cancel_request(request: Request) -> Response:
 async def delete_request(request: Request) -> Response:
     """Forget a request and its images. Its charge stays in the ledger."""
     app, record = http.app(), await _own(request)
-    if record.status in ("queued", "running"):
-        raise InProgress("This request is still running.", retry_after_s=2.0)
-    for image in record.images:
-        await app.storage.delete(image.name)
-    await app.storage.delete(f"turns/{record.id}")
-    await app.records.delete_request(record)
+    await deletion.delete(app, record)
     return http.show(view.DeletedView(id=record.id))
 
 
 async def get_image(request: Request) -> Response:
     """A picture's bytes, for whoever holds its signed link or its account's key."""
     app, image_id = http.app(), request.path_params["id"]
-    match = re.fullmatch(r"img_([a-z2-7]{1,64})_([0-9]{1,4})", image_id)
-    if match is None:
+    name, request_id = names.picture(image_id), names.request_of(image_id)
+    if name is None or request_id is None:
         raise NotFound("There is no such image.")
-    request_id, n = f"req_{match[1]}", match[2]
     if "signature" in request.query_params:
         path = f"/account/images/{image_id}"
         app.links.check("GET", path, dict(request.query_params), app.clock())
     else:
         caller = await http.caller(request)
-        if await app.records.request(caller.account_id, request_id) is None:
+        record = await app.records.request(caller.account_id, request_id)
+        if record is None or image_id not in {image.id for image in record.images}:
             raise NotFound("There is no such image.")
-    blob = await app.storage.get(f"images/{request_id}/{n}")
+    blob = await app.storage.get(name)
     if blob is None:
         raise NotFound("This image has been deleted.")
     headers = {
@@ -103,8 +97,9 @@ async def show_usage(request: Request) -> Response:
     http.only_query(request, "from", "to", "group_by")
     app, query = http.app(), request.query_params
     last = _day(query.get("to"), app.today(), "to")
-    first = _day(query.get("from"), last - timedelta(days=30), "from")
-    if not first <= last <= first + timedelta(days=366):
+    month_before = date.fromordinal(max(last.toordinal() - 30, 1))
+    first = _day(query.get("from"), month_before, "from")
+    if not 0 <= (last - first).days <= 366:
         raise InvalidRequest("from comes before to, by at most a year.", param="from")
     group_by = http.one_of(query.get("group_by", "day"), ("day", "model", "provider"), "group_by")
     rows = await app.records.usage(caller.account_id, first.isoformat(), last.isoformat())
@@ -116,7 +111,7 @@ async def list_ledger(request: Request) -> Response:
     """Every grant, charge and expiry, newest first."""
     caller = await http.caller(request)
     http.only_query(request, "limit", "cursor")
-    limit = http.whole_number(request, "limit", 20, MOST_LISTED)
+    limit = http.whole_number(request, "limit", 20, MAX_LISTED)
     cursor = request.query_params.get("cursor")
     page = await http.app().records.entries(caller.account_id, limit, cursor)
     return http.show(view.list_of(Page(tuple(map(view.of_entry, page.items)), page.cursor)))

@@ -3,13 +3,13 @@ only place where an error becomes a status and a body."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
+from pydantic_core import from_json
 from starlette.applications import Starlette
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -18,10 +18,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from shared import log, view
+from shared import local, log, view
 from shared.app import App, build
 from shared.body import Files
-from shared.domain import Caller
+from shared.domain import Caller, Problem
 from shared.errors import (
     DarkroomError,
     Internal,
@@ -29,13 +29,14 @@ from shared.errors import (
     NotFound,
     PayloadTooLarge,
     by_code,
+    problem_of,
 )
 from shared.generate import Answer
 from shared.settings import Settings
 
 MAX_BODY_BYTES = 32 * 2**20
 """What Cloud Functions take (cloud.google.com/functions/quotas, 2026-11)."""
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -46,7 +47,7 @@ _APPS: list[App] = []
 def app() -> App:
     """The App of this process, built when the first request needs it: after the server forked."""
     if not _APPS:
-        settings = Settings.from_env()
+        settings = local.completed(Settings.from_env())
         log.start(settings.log_level, settings.project)
         use(build(settings))
     return _APPS[-1]
@@ -105,9 +106,9 @@ async def caller(request: Request) -> Caller:
 def idempotency_key(request: Request) -> str | None:
     """The header, or None. Raises InvalidRequest for one that is empty or too long."""
     key = request.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= LONGEST_KEY:
+    if key is not None and not 1 <= len(key) <= MAX_KEY_LENGTH:
         raise InvalidRequest(
-            f"An idempotency key has 1 to {LONGEST_KEY} characters.", param="Idempotency-Key"
+            f"An idempotency key has 1 to {MAX_KEY_LENGTH} characters.", param="Idempotency-Key"
         )
     return key
 
@@ -115,8 +116,8 @@ def idempotency_key(request: Request) -> str | None:
 async def fields(request: Request) -> dict[str, Any]:
     """The JSON object of the body. Raises InvalidRequest, PayloadTooLarge."""
     try:
-        value = json.loads(await body(request))
-    except (ValueError, RecursionError) as error:
+        value = from_json(await body(request), allow_inf_nan=False)
+    except ValueError as error:
         raise InvalidRequest("The body has to be a JSON object.") from error
     if not isinstance(value, dict):
         raise InvalidRequest("The body has to be a JSON object.")
@@ -208,7 +209,7 @@ def show(
 
 
 def refuse(error: DarkroomError, headers: Mapping[str, str] | None = None) -> Response:
-    """An error as its status, its body and, where waiting helps, Retry-After."""
+    """An error of this call as its answer."""
     log.event(
         "request.refused",
         severity="ERROR" if error.status >= 500 else "INFO",
@@ -216,28 +217,32 @@ def refuse(error: DarkroomError, headers: Mapping[str, str] | None = None) -> Re
         param=error.param,
         private=error.private,
     )
-    headers = dict(headers or {})
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
-    if error.status == 401:
-        headers["www-authenticate"] = "Bearer"
-    return show(view.of_error(error), status=error.status, headers=headers)
+    return _problem(problem_of(error), error.status, error.request_id, headers or {})
 
 
-def answer(result: Answer, inline: Sequence[str]) -> Response:
+def answer(result: Answer, inline: Sequence[str | None]) -> Response:
     """An ended request: 200 with its object, or the error it ended with."""
     record = result.record
     headers = {"x-request-id": record.id}
     if result.replayed:
         headers["idempotent-replayed"] = "true"
-    if record.error is None or record.status == "succeeded":
-        shown = view.of_request(record, app().links, app().clock(), inline)
-        return show(shown, headers=headers)
-    problem = record.error
+    if record.error is not None and record.status != "succeeded":
+        return _problem(record.error, by_code(record.error.code).status, record.id, headers)
+    shown = view.of_request(record, app().links, app().clock(), inline)
+    return show(shown, headers=headers)
+
+
+def _problem(
+    problem: Problem, status: int, request_id: str | None, headers: Mapping[str, str]
+) -> Response:
+    """The status, the body and, where waiting helps, Retry-After."""
+    headers = dict(headers)
     if problem.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(problem.retry_after_s)))
-    shown_error = view.ErrorView(error=view.of_problem(problem, record.id))
-    return show(shown_error, status=by_code(problem.code).status, headers=headers)
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    shown = view.ErrorView(error=view.of_problem(problem, request_id))
+    return show(shown, status=status, headers=headers)
 
 
 def _follow_trace(request: Request) -> None:
@@ -255,5 +260,5 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 # what the handler is registered for
     if error.status_code == 405:
         wrong = InvalidRequest(f"{request.method} does not go with {request.url.path}.")
-        return show(view.of_error(wrong), status=405, headers=error.headers)
+        return _problem(problem_of(wrong), 405, None, error.headers or {})
     return refuse(NotFound(f"There is nothing at {request.url.path}."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import get_args
 
 import functions_framework.aio
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions import http
-from shared import body, openapi, view
+from shared import body, openapi, pricing, view
 from shared.catalogue.rows import Lifecycle, Model
 from shared.catalogue_view import of_model
 from shared.domain import Operation
@@ -46,7 +47,7 @@ async def list_models(request: Request) -> Response:
         if all(fits(model, query[name]) for name, fits in tests.items() if name in query)
     ]
     if "sort" in query:
-        models.sort(key=_sorting(query["sort"]))
+        models.sort(key=_sorting(query["sort"], today))
     views = tuple(of_model(model, today) for model in models)
     return http.show(view.list_of(Page(views)), headers=_CACHED)
 
@@ -76,11 +77,12 @@ def _flag(text: str, param: str) -> bool:
     return text == "true"
 
 
-def _sorting(by: str) -> Callable[[Model], float]:
+def _sorting(by: str, today: date) -> Callable[[Model], tuple[bool, float]]:
+    """Retired models come last: what they cost or how fast they were helps nobody choose."""
     if by == "speed":
-        return lambda model: model.typical_seconds
+        return lambda model: (not model.live(today), model.typical_seconds)
     if by == "price":
-        return lambda model: min(r.price.micros(model.resolutions[0]) or 0 for r in model.routes)
+        return lambda model: (not model.live(today), pricing.lowest_micros(model, today))
     raise InvalidRequest("sort is price or speed.", param="sort")
 
 

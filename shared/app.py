@@ -22,7 +22,7 @@ from shared.ledger import MAX_SHARDS
 from shared.links import Links
 from shared.records import Records
 from shared.sandbox import InProcess, Sandbox
-from shared.settings import Settings
+from shared.settings import BadSettings, Settings
 from shared.sources import Loader
 from shared.storage import Storage
 from shared.transport import Transport
@@ -99,8 +99,10 @@ def build(
     sleep: Sleep = asyncio.sleep,
     live: httpx.AsyncBaseTransport | None = None,
 ) -> App:
-    """The App of these settings; nothing is connected yet. Raises BadCatalogue. `live` stands in
-    for the network between us and the providers."""
+    """The App of these settings; nothing is connected yet. `live` stands in for the network
+    between us and the providers. Raises BadCatalogue, BadSettings."""
+    if not settings.signing_secret:
+        raise BadSettings("there is no DARKROOM_SIGNING_SECRET to sign links with")
     catalogue, random = load(settings.catalogue_overlay), Random()  # noqa: S311 # jitter, no secret
     records = _records(settings, random)
     sandbox = InProcess(Sandbox(catalogue, lambda: clock().date()), sleep)
@@ -115,13 +117,13 @@ def build(
             live=httpx.AsyncClient(
                 transport=live, timeout=_timeouts(), limits=_limits(), trust_env=False
             ),
-            sandbox=httpx.AsyncClient(transport=sandbox),
+            sandbox=httpx.AsyncClient(transport=sandbox, timeout=_timeouts()),
             sleep=sleep,
             random=random,
         ),
         accounts=Accounts(records, monotonic),
         fetcher=Fetcher(allow_private=settings.allow_private_urls),
-        links=Links(settings.public_url, (settings.signing_secret or "").encode()),
+        links=Links(settings.public_url, settings.signing_secret.encode()),
         clock=clock,
         sleep=sleep,
         random=random,

@@ -19,7 +19,6 @@ T = TypeVar("T")
 _PAGE = 500
 _TOGETHER = 50
 _TRIES = 5
-_OPEN = ("queued", "running")
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class _Books:
 
     def add_record(self, record: Record) -> None:
         self.requests += 1
-        if record.status in _OPEN:
+        if record.open:
             self.running[record.hold.shard] += 1
             for part in record.hold.parts:
                 self.held[part.shard] += part.micros
@@ -216,7 +215,7 @@ def _problems(record: Record) -> Iterator[str]:
         unit = record.quote.unit_micros.get(route_key)
         if unit is None:
             yield f"it was made by {route_key}, which was not quoted"
-        elif charged != min(unit * images, hold.micros):
+        elif charged != unit * min(images, record.n):
             yield f"{usd(charged)} were charged for {images} images at {usd(unit)}"
 
 

@@ -6,19 +6,19 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 
 from shared.domain import ImageRef, ImageRequest, Operation, Preference
 from shared.errors import InvalidRequest, PayloadTooLarge
 
-MOST_TEXT_BYTES = 800_000
+MAX_TEXT_BYTES = 800_000
 """Of prompt, options and metadata as JSON: what is kept of a request is one document of 1 MiB."""
-MOST_IMAGES = 32
+MAX_IMAGES = 32
 
 
 B = TypeVar("B", bound="Body")
@@ -34,7 +34,7 @@ class Body(BaseModel):
 class ImageBody(Body):
     """An image to work from: exactly one of the four."""
 
-    url: str | None = Field(None, max_length=40_000_000, description="https:// or data: URL")
+    url: str | None = Field(None, description="https:// or data: URL")
     b64_json: str | None = Field(None, description="The bytes in base64; a data: URL is taken too")
     image_id: str | None = Field(None, max_length=100, description="An image made before: img_…")
     upload_id: str | None = Field(None, max_length=100, description="A file uploaded: upl_…")
@@ -93,7 +93,7 @@ class GenerateBody(Body):
 class EditBody(GenerateBody):
     """`POST /edit`: a picture to start from, or an earlier request to go on with."""
 
-    images: list[ImageBody] = Field(default_factory=list, max_length=MOST_IMAGES)
+    images: list[ImageBody] = Field(default_factory=list, max_length=MAX_IMAGES)
     mask: ImageBody | None = Field(None, description="PNG; transparent where it may change")
     previous_request_id: str | None = Field(None, max_length=100)
 
@@ -104,7 +104,7 @@ class EstimateBody(EditBody):
 
     operation: Operation | None = Field(None, description="Guessed from the images if not given")
     count: int = Field(1, ge=1, le=100_000_000)
-    source_count: int = Field(0, ge=0, le=MOST_IMAGES)
+    source_count: int = Field(0, ge=0, le=MAX_IMAGES)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _form_value(name: str, text: str) -> object:
     if name in _TEXTS or name not in EditBody.model_fields:
         return text
     try:
-        return json.loads(text)
+        return from_json(text, allow_inf_nan=False)
     except ValueError as error:
         raise InvalidRequest(f"The part {name} has to be JSON.", param=name) from error
 
@@ -186,9 +186,9 @@ def _complete(kind: type[G], fields: Mapping[str, Any]) -> G:
     if body.prompt is not None and not body.prompt.strip():
         raise InvalidRequest("The prompt is empty.", param="prompt")
     texts = body.model_dump_json(include={"prompt", "options", "metadata"})
-    if len(texts.encode()) > MOST_TEXT_BYTES:
+    if len(texts.encode()) > MAX_TEXT_BYTES:
         raise PayloadTooLarge(
-            f"Prompt, options and metadata have at most {MOST_TEXT_BYTES} bytes together.",
+            f"Prompt, options and metadata have at most {MAX_TEXT_BYTES} bytes together.",
             param="prompt",
         )
     if body.template is not None:
@@ -249,17 +249,13 @@ def _request(operation: Operation, body: GenerateBody, files: Files) -> ImageReq
 
 
 def _ref(image: ImageBody, param: str) -> ImageRef:
-    inline = image.b64_json
-    if inline is None and image.url is not None and image.url.startswith("data:"):
-        inline = image.url
-    if inline is None:
+    if image.b64_json is None:
         return ImageRef(url=image.url, image_id=image.image_id, upload_id=image.upload_id)
-    if inline.startswith("data:"):
-        inline = inline.partition(";base64,")[2]
+    inline = image.b64_json.rpartition(";base64,")[2]
     try:
         return ImageRef(data=base64.b64decode(inline, validate=True))
     except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(f"{param}: not valid base64.", param=param) from error
+        raise InvalidRequest("This is not valid base64.", param=f"{param}.b64_json") from error
 
 
 def _fingerprint(operation: Operation, body: GenerateBody, files: Files) -> str:

@@ -44,7 +44,7 @@ def _opened() -> App:
     """The App of the environment, or one line that says why there is none."""
     try:
         settings = Settings.from_env()
-        return build(local.completed(settings) if settings.local else settings)
+        return build(local.completed(settings))
     except (BadSettings, BadCatalogue, OSError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -270,6 +270,11 @@ class Record:
     deleted: bool = False
     version: str = ""
 
+    @property
+    def open(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.status in ("queued", "running")
+
 
 EntryKind = Literal["grant", "charge", "expiry"]
 

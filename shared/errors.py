@@ -1,4 +1,4 @@
-"""Every error a caller can meet, named by what it means for them (API.md, "Errors").
+"""Every error a caller can meet, named by what it means for them.
 
     DarkroomError
     ├── Refused                  the caller can change something; nothing was charged
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.domain import Json
+from shared.domain import Json, Problem
 
 HTTP_STATUS = "http_status"
 """In `details`: the status a provider answered with. It shows in `attempts`, not in the error."""
@@ -215,3 +215,16 @@ def every(root: type[DarkroomError] = DarkroomError) -> list[type[DarkroomError]
 def by_code(code: str) -> type[DarkroomError]:
     """The class that carries a code, for an error read back from a record."""
     return next((error for error in every() if error.code == code), Internal)
+
+
+def problem_of(error: DarkroomError) -> Problem:
+    """An error as records keep it and callers see it."""
+    return Problem(
+        code=error.code,
+        message=error.message,
+        param=error.param,
+        provider=error.provider,
+        retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
+        details={k: v for k, v in error.details.items() if k != HTTP_STATUS},
+    )

@@ -2,7 +2,7 @@
 
 Every address a name resolves to must be public, the connection goes to an address that was checked
 and not to the name, and each redirect is checked anew. `check_url` and `check_addresses` are the
-rules; webhooks go by them too.
+rules.
 """
 
 from __future__ import annotations

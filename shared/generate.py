@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared import admission, log, pixels, pricing, routing, sources
+from shared import admission, log, names, pixels, pricing, routing, sources
 from shared.app import App
 from shared.catalogue.rows import Route
 from shared.domain import (
@@ -29,12 +29,13 @@ from shared.errors import (
     IdempotencyConflict,
     InProgress,
     Internal,
-    NoImage,
+    InvalidRequest,
     NotFound,
     OutcomeUnknown,
+    ProviderError,
 )
 from shared.records import HoldEnded
-from shared.settlement import image_of, release, settle
+from shared.settlement import NotSettled, image_of, release, settle
 from shared.transport import Errand, Result
 
 _MARGIN_S = 300.0
@@ -72,8 +73,8 @@ async def run(app: App, ask: Ask) -> Answer:
     if standing.request is not None:
         return _earlier(standing.request, ask.fingerprint)
     open_to = app.transport.open_to(test=caller.test)
-    routes = routing.plan(ask.request, app.catalogue, open_to, app.clock().date()).routes
-    request = await sources.load(ask.request, app.loader(caller))
+    routes = routing.plan(ask.request, app.catalogue, open_to, app.today()).routes
+    request = await _loaded(app, ask, deadline)
     quote = pricing.quote(request, routes, app.catalogue, test=caller.test)
     try:
         record = await admission.reserve(
@@ -90,15 +91,27 @@ async def run(app: App, ask: Ask) -> Answer:
     return await _wait(work, record, deadline)
 
 
-async def in_base64(app: App, ask: Ask, answer: Answer) -> tuple[str, ...]:
+async def in_base64(app: App, ask: Ask, answer: Answer) -> tuple[str | None, ...]:
     """The answer's pictures in base64 if the caller wants them inline, from storage where this
-    process did not just make them."""
+    process did not just make them; None for one that is there no more."""
     if ask.request.delivery != "b64_json":
         return ()
     if answer.pictures:
         return tuple(base64.b64encode(p.data).decode() for p in answer.pictures)
     blobs = await asyncio.gather(*(app.storage.get(i.name) for i in answer.record.images))
-    return tuple(base64.b64encode(blob.data if blob else b"").decode() for blob in blobs)
+    return tuple(base64.b64encode(blob.data).decode() if blob else None for blob in blobs)
+
+
+async def _loaded(app: App, ask: Ask, deadline: float) -> ImageRequest:
+    """The request with its images at hand, within the caller's time."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await sources.load(ask.request, app.loader(ask.caller))
+    except TimeoutError as error:
+        raise InvalidRequest(
+            "The images could not be loaded within timeout_s. Nothing was begun.",
+            param="timeout_s",
+        ) from error
 
 
 async def _wait(work: asyncio.Task[Answer], record: Record, deadline: float) -> Answer:
@@ -121,41 +134,60 @@ async def _finish(
 ) -> Answer:
     """From an open hold to its end, whatever happens on the way."""
     try:
-        try:
-            errand = Errand(record.id, record.sandbox, deadline)
-            result = await app.transport.run(request, routes, errand)
-            pictures = await _converted(request, result.pictures)
-            stored = await _store(app, record, pictures, result.route)
-            await _keep_turn(app, record, request, result)
-        except Exception as crash:
-            log.crash("request.crashed", crash)
-            broken = Internal("Something broke here. Nothing was charged.")
-            return Answer(await release(app, record, broken))
-        if stored:
-            images, pictures = zip(*stored, strict=True)
-            settled = await settle(app, record, result.route.key, images, result)
-            return Answer(settled, pictures)
-        error = result.error or NoImage("The provider sent no picture.")
-        return Answer(await release(app, record, error, result))
+        return await _end(app, record, request, routes, deadline)
     except HoldEnded:
         # Swept while it still ran: what the sweep wrote is what counts.
         standing = await app.records.look(record.account_id, record.id)
         return Answer(standing.request or record)
+    except Exception as error:
+        # Nobody may be waiting any more to hear of it.
+        log.crash("request.not_ended", error)
+        raise
+
+
+async def _end(
+    app: App, record: Record, request: ImageRequest, routes: tuple[Route, ...], deadline: float
+) -> Answer:
+    errand, result = Errand(record.id, record.sandbox, deadline), None
+    try:
+        result = await app.transport.run(request, routes, errand)
+        pictures = await _converted(request, result.pictures)
+        stored = await _store(app, record, pictures, result.route)
+    except Exception as crash:
+        log.crash("request.crashed", crash)
+        broken = Internal("Something broke here. Nothing was charged.")
+        return Answer(await release(app, record, broken, result))
+    if not stored:
+        error = result.error or ProviderError("The provider's picture could not be used.")
+        return Answer(await release(app, record, error, result))
+    await _keep_turn(app, record, request, result)
+    images, pictures = zip(*stored, strict=True)
+    try:
+        return Answer(await settle(app, record, result.route.key, images, result), pictures)
+    except NotSettled as error:
+        log.crash("request.not_settled", error)
+        return Answer(error.record, pictures)
 
 
 async def _converted(request: ImageRequest, pictures: tuple[Picture, ...]) -> tuple[Picture, ...]:
-    """The pictures in the format asked for; a provider's own bytes are left as they are, with
-    what they say of their origin."""
+    """The pictures in the format asked for, without those that cannot be brought into it. A
+    provider's own bytes are left as they are, with what they say of their origin."""
     wanted = request.output_format
     if wanted is None:
         return pictures
 
-    async def one(picture: Picture) -> Picture:
+    async def one(picture: Picture) -> Picture | None:
         if picture.content_type == IMAGE_TYPES[wanted]:
             return picture
-        return await asyncio.to_thread(pixels.converted, picture, wanted, request.output_quality)
+        try:
+            quality = request.output_quality
+            return await asyncio.to_thread(pixels.converted, picture, wanted, quality)
+        except ProviderError as error:
+            log.event("picture.not_converted", severity="WARNING", private=error.private)
+            return None
 
-    return tuple(await asyncio.gather(*map(one, pictures)))
+    found = await asyncio.gather(*map(one, pictures))
+    return tuple(picture for picture in found if picture is not None)
 
 
 async def _store(
@@ -188,7 +220,7 @@ async def _put(app: App, image: Image, picture: Picture, route: Route) -> tuple[
 async def _keep_turn(app: App, record: Record, request: ImageRequest, result: Result) -> None:
     """Keep what a later edit has to give back to the provider. A paid picture never fails for
     the want of it."""
-    if not result.pictures or not app.catalogue.models[result.route.model].multi_turn:
+    if not app.catalogue.models[result.route.model].multi_turn:
         return
     turn = Turn(
         prompt=request.prompt,
@@ -198,9 +230,10 @@ async def _keep_turn(app: App, record: Record, request: ImageRequest, result: Re
         wire_model=result.route.wire_model,
         reply=result.reply,
     )
-    data = sources.encode_turn(turn, record.previous_request_id)
     try:
-        await app.storage.put(f"turns/{record.id}", data, "application/json", {})
+        previous = record.previous_request_id
+        data = await asyncio.to_thread(sources.encode_turn, turn, previous)
+        await app.storage.put(names.turn(record.id), data, "application/json", {})
     except Exception as error:
         log.crash("turn.not_kept", error)
 
@@ -222,7 +255,7 @@ def _earlier(record: Record, wanted: str) -> Answer:
         raise IdempotencyConflict("This idempotency key was used before with another body.")
     if record.deleted:
         raise NotFound("The request of this idempotency key has been deleted.")
-    if record.status in ("queued", "running"):
+    if record.open:
         busy = InProgress("This request is still running.", retry_after_s=2.0)
         busy.request_id = record.id
         raise busy

@@ -32,7 +32,10 @@ def claimed(data: Path) -> Iterator[None]:
 
 
 def completed(settings: Settings) -> Settings:
-    """The settings with what was left out made once and kept in the data folder."""
+    """The settings with what was left out made once and kept in the data folder. With a cloud
+    backend they are complete, or were refused."""
+    if not settings.local:
+        return settings
     settings.data.mkdir(parents=True, exist_ok=True)
     return replace(
         settings,
@@ -45,7 +48,9 @@ def completed(settings: Settings) -> Settings:
 
 async def introduce(app: App) -> None:
     """Create the local account and its test key unless they are there."""
-    test_key = app.settings.test_key or ""
+    test_key = app.settings.test_key
+    if test_key is None:
+        return
     if await app.records.account(ACCOUNT_ID) is None:
         account = Account(ACCOUNT_ID, "local", app.clock(), shards=app.wallet_shards)
         await app.records.create_account(account)

@@ -17,8 +17,7 @@ _SECURE: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
 
 @dataclass(frozen=True)
 class Path:
-    """One operation: what goes in and comes out. `query` names parameters; `refusals` the error
-    classes it can end with beside those everything can."""
+    """One operation: what goes in and comes out, and the parameters it takes."""
 
     method: str
     path: str
@@ -104,7 +103,7 @@ def _operation(path: Path, schemas: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _operation_id(path: Path) -> str:
-    words = [w.strip("{}") for w in path.path.strip("/").replace(".", "/").split("/")]
+    words = [w.strip("{}") for w in path.path.strip("/").split("/")]
     return "_".join([path.method, *words])
 
 

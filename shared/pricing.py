@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Model, Route
@@ -20,6 +21,13 @@ def unit_micros(request: ImageRequest, route: Route, model: Model) -> int:
     if micros is None:
         raise ValueError(f"{route.key} has no price for {resolution_of(request, model)}")
     return micros
+
+
+def lowest_micros(model: Model, today: date) -> int:
+    """The least a picture at the model's default resolution costs, by its live routes if any."""
+    live = [route for route in model.routes if route.live(today)] or model.routes
+    prices = (route.price.micros(model.resolutions[0]) for route in live)
+    return min(price for price in prices if price is not None)
 
 
 def batch_unit_micros(request: ImageRequest, route: Route, model: Model) -> int | None:

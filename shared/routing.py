@@ -18,12 +18,14 @@ SEEDS = 2**31
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A route that will not be used, and why: `param` is the field its model cannot do."""
+    """A route that will not be used, and why: `param` is the field its model cannot do, `unset`
+    the variable that its provider's key is missing from."""
 
     model: str
     provider: str
     reason: str
     param: str | None = None
+    unset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,11 @@ def consider(
     excluded: list[Exclusion] = []
     for model in models:
         for route in model.routes:
-            misfit = next(capabilities.misfits(request, model), None) if route.live(today) else None
-            reason = _why_not(request, catalogue, route, open_, today)
-            if misfit is not None:
-                reason = f"{misfit.param}: {model.id} {misfit.reason}"
-            if reason is None:
+            excludes = _why_not(request, catalogue, route, open_, today)
+            if excludes is None:
                 routes.append(route)
             else:
-                param = misfit.param if misfit else None
-                excluded.append(Exclusion(model.id, route.provider, reason, param))
+                excluded.append(excludes)
     return Plan(tuple(sorted(routes, key=_order(request, catalogue))), tuple(excluded))
 
 
@@ -108,14 +106,21 @@ def _why_not(
     route: Route,
     open_: Container[str],
     today: date,
-) -> str | None:
-    """Why a route is closed, whatever its model can do."""
+) -> Exclusion | None:
+    model, provider = catalogue.models[route.model], catalogue.providers[route.provider]
+    excluded = Exclusion(model.id, provider.id, "")
     if not route.live(today):
-        return f"retired{f' on {route.shutdown}' if route.shutdown else ''}"
-    if request.providers and route.provider not in request.providers:
-        return "not among route.providers"
-    if route.provider not in open_:
-        return f"{catalogue.providers[route.provider].env}_API_KEY is not set"
+        since = f" on {route.shutdown}" if route.shutdown else ""
+        return replace(excluded, reason=f"retired{since}")
+    misfit = next(capabilities.misfits(request, model), None)
+    if misfit is not None:
+        reason = f"{misfit.param}: {model.id} {misfit.reason}"
+        return replace(excluded, reason=reason, param=misfit.param)
+    if request.providers and provider.id not in request.providers:
+        return replace(excluded, reason="not among route.providers")
+    if provider.id not in open_:
+        variable = f"{provider.env}_API_KEY"
+        return replace(excluded, reason=f"{variable} is not set", unset=variable)
     return None
 
 
@@ -138,11 +143,11 @@ def _order(request: ImageRequest, catalogue: Catalogue) -> Callable[[Route], tup
 
 def _nothing(request: ImageRequest, found: Plan) -> InvalidRequest | Misconfigured:
     reasons = [f"{e.model} at {e.provider}: {e.reason}" for e in found.excluded]
-    unset = [e for e in found.excluded if e.reason.endswith("is not set")]
+    unset = [e.unset for e in found.excluded if e.unset]
     if unset:
         return Misconfigured(
             "No provider of this model has a key in this deployment. Ask its operator to set "
-            f"{unset[0].reason.split()[0]}, or use a test key.",
+            f"{unset[0]}, or use a test key.",
             details={"excluded": reasons},
         )
     # What every model fails at is the caller's to change; else it is the choice of routes.

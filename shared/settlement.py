@@ -5,22 +5,31 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from shared import ledger, log
+from shared import ledger, log, names
 from shared.app import App
 from shared.domain import Image, Picture, Problem, Record
-from shared.errors import HTTP_STATUS, ContentBlocked, DarkroomError, NoImage, ProviderError
-from shared.ledger import Posting
+from shared.errors import ContentBlocked, DarkroomError, NoImage, ProviderError, problem_of
 from shared.records import HoldEnded
 from shared.transport import Result
+
+
+class NotSettled(Exception):
+    """The end of a delivered request could not be written. Its pictures are safe and its record
+    still runs, so the sweep will settle it; `record` is as it will be."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(record.id)
+        self.record = record
 
 
 async def settle(
     app: App, record: Record, route_key: str, images: tuple[Image, ...], result: Result | None
 ) -> Record:
     """Charge what was delivered and free the rest of the hold. `result` is None when the pictures
-    were found by `sweep` and nothing more is known of the call."""
+    were found by `sweep` and nothing more is known of the call. Raises HoldEnded, NotSettled."""
     provider, model = route_key.split(":", 1)
-    charged = min(record.quote.unit_micros[route_key] * len(images), record.hold.micros)
+    # Pictures beyond those asked for are a gift of the provider's.
+    charged = record.quote.unit_micros[route_key] * min(len(images), record.n)
     ended = replace(
         record,
         status="succeeded",
@@ -38,7 +47,12 @@ async def settle(
             attempts=result.attempts,
             error=_shortfall(result, wanted=record.n, got=len(images)),
         )
-    ended = await _finished(app, ended, ledger.post(record.hold, charged))
+    try:
+        ended = await app.records.finish(ended, ledger.post(record.hold, charged))
+    except HoldEnded:
+        raise
+    except Exception as error:
+        raise NotSettled(ended) from error
     log.event(
         "request.succeeded",
         model=model,
@@ -50,18 +64,6 @@ async def settle(
     return ended
 
 
-async def _finished(app: App, ended: Record, posting: Posting) -> Record:
-    """Write the end of a delivered request. When that fails the pictures are safe and the record
-    still runs, so the sweep will find them and settle: the caller gets them all the same."""
-    try:
-        return await app.records.finish(ended, posting)
-    except HoldEnded:
-        raise
-    except Exception as error:
-        log.crash("request.not_settled", error)
-        return ended
-
-
 async def release(
     app: App, record: Record, error: DarkroomError, result: Result | None = None
 ) -> Record:
@@ -70,7 +72,7 @@ async def release(
         record,
         status="failed",
         provider=error.provider,
-        error=_problem(error),
+        error=problem_of(error),
         attempts=result.attempts if result else (),
         completed_at=app.clock(),
     )
@@ -90,25 +92,13 @@ async def release(
 def image_of(request_id: str, n: int, picture: Picture) -> Image:
     """How a stored picture is written down."""
     return Image(
-        id=f"img_{request_id.removeprefix('req_')}_{n}",
-        name=f"images/{request_id}/{n}",
+        id=names.image_id(request_id, n),
+        name=f"{names.pictures(request_id)}{n}",
         content_type=picture.content_type,
         width=picture.width,
         height=picture.height,
         bytes=len(picture.data),
         sha256=hashlib.sha256(picture.data).hexdigest(),
-    )
-
-
-def _problem(error: DarkroomError) -> Problem:
-    return Problem(
-        code=error.code,
-        message=error.message,
-        param=error.param,
-        provider=error.provider,
-        retryable=error.retryable,
-        retry_after_s=error.retry_after_s,
-        details={k: v for k, v in error.details.items() if k != HTTP_STATUS},
     )
 
 

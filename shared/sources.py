@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from shared import pixels
+from shared import names, pixels
 from shared.domain import ImageRef, ImageRequest, Source, Turn
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.fetch import Fetcher
@@ -29,7 +29,6 @@ MAX_TOTAL_BYTES = 64 * 1024 * 1024
 MAX_TURNS = 16
 AT_ONCE = 4
 
-_IMAGE_ID = re.compile(r"img_([A-Za-z0-9_-]{1,100})_\d{1,4}", re.ASCII)
 _UPLOAD_ID = re.compile(r"upl_[A-Za-z0-9_-]{1,100}", re.ASCII)
 _REQUEST_ID = re.compile(r"req_[A-Za-z0-9_-]{1,100}", re.ASCII)
 _PREVIOUS = "previous_request_id"
@@ -145,10 +144,10 @@ async def _bytes(ref: ImageRef, field: str, loader: Loader) -> bytes:
 async def _image(image_id: str, field: str, loader: Loader) -> bytes:
     """A picture the account got before."""
     missing = NotFound("You have no image of this id.", param=field)
-    named = _IMAGE_ID.fullmatch(image_id)
-    if named is None:
+    request_id = names.request_of(image_id)
+    if request_id is None:
         raise missing
-    record = await loader.records.request(loader.account_id, f"req_{named[1]}")
+    record = await loader.records.request(loader.account_id, request_id)
     name = next((i.name for i in record.images if i.id == image_id), None) if record else None
     blob = await loader.storage.get(name) if name else None
     if blob is None:
@@ -161,9 +160,9 @@ async def _upload(upload_id: str, field: str, loader: Loader) -> bytes:
     missing = NotFound("There is no upload of this id, or nothing was sent to it.", param=field)
     if not _UPLOAD_ID.fullmatch(upload_id):
         raise missing
-    names = await loader.storage.list(f"uploads/{loader.account_id}/{upload_id}/")
+    found = await loader.storage.list(names.uploads(loader.account_id, upload_id))
     try:
-        blob = await loader.storage.get(names[0]) if names else None
+        blob = await loader.storage.get(found[0]) if found else None
     except BadName as error:
         # Not by our link: someone with access to the bucket put it there.
         raise InvalidRequest(
@@ -224,14 +223,14 @@ async def _turns(request_id: str | None, loader: Loader, budget: _Budget) -> tup
 
 
 async def _turn(request_id: str, storage: Storage, budget: _Budget) -> tuple[Turn, str | None]:
-    blob = await storage.get(f"turns/{request_id}")
+    blob = await storage.get(names.turn(request_id))
     if blob is None:
         raise InvalidRequest(
             f"The request {request_id} cannot be continued: its model has no turns, or they were "
             "deleted. Send its image as a source instead.",
             param=_PREVIOUS,
         )
-    made = await storage.get(f"images/{request_id}/0")
+    made = await storage.get(f"{names.pictures(request_id)}0")
     picture = pixels.measure(made.data) if made else None
     budget.take(len(blob.data) + (len(picture.data) if picture else 0), _PREVIOUS)
     turn, earlier = await asyncio.to_thread(decode_turn, blob.data)

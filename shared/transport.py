@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -22,6 +21,7 @@ from shared.errors import (
     HTTP_STATUS,
     ContentBlocked,
     DarkroomError,
+    Internal,
     OutcomeUnknown,
     ProviderError,
     ProviderUnavailable,
@@ -101,10 +101,11 @@ class Transport:
         """Try the routes in order. The next is taken only after an error that leaves nothing
         done and that another provider can cure."""
         attempts: list[Attempt] = []
-        for position, route in enumerate(routes):
+        for route in routes:
             result = await self._by_route(request, route, errand, attempts)
-            last = position + 1 == len(routes)
-            if result.pictures or last or result.error is None or not result.error.elsewhere:
+            if result.pictures or result.error is None or not result.error.elsewhere:
+                break
+            if asyncio.get_running_loop().time() >= errand.deadline:
                 break
         return result
 
@@ -144,7 +145,8 @@ class Transport:
             started = time.monotonic()
             try:
                 answer = await self._exchange(call, route, errand)
-            except DarkroomError as error:
+            except Exception as fault:
+                error = _known(fault)
                 error.provider = route.provider
                 self._note(attempts, route, error.code, error.details.get(HTTP_STATUS), started)
                 wait_s = self._wait_s(error, tried)
@@ -199,13 +201,16 @@ class Transport:
         endpoint = self._endpoint(account, route, test=errand.test)
         adapter = ADAPTERS[route.wire]
         call = await self._upload(call, adapter, endpoint, account, errand)
-        outcome = adapter.read(await self._send(adapter.submit(call, endpoint), account, errand))
+        # Both may take a while: pictures are packed and unpacked there.
+        request = await asyncio.to_thread(adapter.submit, call, endpoint)
+        response = await self._send(request, account, errand)
+        outcome = await asyncio.to_thread(adapter.read, response)
         for _ in range(POLLS):
             if isinstance(outcome, Done):
                 return await self._collect(outcome, account, errand)
             await self._sleep(outcome.after_s)
             response = await self._send(adapter.poll(outcome.token, endpoint), account, errand)
-            outcome = adapter.read(response)
+            outcome = await asyncio.to_thread(adapter.read, response)
         raise OutcomeUnknown(f"{account.name} had not finished after {POLLS} looks.")
 
     def _endpoint(self, account: Account, route: Route, *, test: bool) -> Endpoint:
@@ -245,7 +250,7 @@ class Transport:
         data = await asyncio.gather(*(self._bytes(i, account, errand) for i in done.images))
         pictures = []
         for item in data:
-            seen = pixels.measure(item)
+            seen = await asyncio.to_thread(pixels.measure, item)
             if seen is not None:
                 pictures.append(seen)
         if not pictures:
@@ -255,10 +260,14 @@ class Transport:
     async def _bytes(self, image: Inline | Remote, account: Account, errand: Errand) -> bytes:
         if isinstance(image, Inline):
             return image.data
-        host = urlsplit(image.url).hostname or ""
-        if not any(host == h or host.endswith(f".{h}") for h in account.hosts):
+        try:
+            url = httpx.URL(image.url)
+        except httpx.InvalidURL as error:
+            raise ProviderError(f"{account.name} pointed to no valid address.") from error
+        own = any(url.host == h or url.host.endswith(f".{h}") for h in account.hosts)
+        if url.scheme != "https" or not own:
             raise ProviderError(f"{account.name} pointed to an address outside its own hosts.")
-        response = await self._send(httpx.Request("GET", image.url), account, errand)
+        response = await self._send(httpx.Request("GET", url), account, errand)
         if response.status_code != 200:
             raise ProviderError(f"{account.name}'s picture could not be fetched.")
         return response.content
@@ -304,6 +313,14 @@ async def _receive(client: httpx.AsyncClient, request: httpx.Request) -> httpx.R
     return httpx.Response(
         response.status_code, headers=headers, content=bytes(body), request=request
     )
+
+
+def _known(fault: Exception) -> DarkroomError:
+    """An error of ours for whatever went wrong in a call."""
+    if isinstance(fault, DarkroomError):
+        return fault
+    log.crash("provider.call_crashed", fault)
+    return Internal("Something broke here. Nothing was charged.")
 
 
 def _withheld(answers: list[_Answer]) -> ContentBlocked | None:

@@ -7,13 +7,14 @@ import re
 
 from pydantic import Field
 
+from shared import names
 from shared.app import App
 from shared.body import Body
 from shared.errors import InvalidRequest
 from shared.links import UPLOAD_LIFE
 from shared.view import UploadView
 
-MOST_BYTES = 32 * 2**20
+MAX_BYTES = 32 * 2**20
 
 
 class UploadBody(Body):
@@ -21,13 +22,13 @@ class UploadBody(Body):
 
     filename: str = Field(min_length=1, max_length=255)
     content_type: str = Field(max_length=127, pattern=r"^[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+$")
-    bytes: int = Field(ge=1, le=MOST_BYTES)
+    bytes: int = Field(ge=1, le=MAX_BYTES)
 
 
 async def create(app: App, account_id: str, upload: UploadBody) -> UploadView:
     """Leave to send it, for a quarter of an hour."""
     upload_id, now = f"upl_{app.new_id()}", app.clock()
-    name = f"uploads/{account_id}/{upload_id}/{_plain(upload.filename)}"
+    name = names.uploads(account_id, upload_id) + _plain(upload.filename)
     ticket = await app.storage.ticket(name, upload.content_type, upload.bytes, UPLOAD_LIFE)
     claims = {"name": name, "type": upload.content_type, "bytes": str(upload.bytes)}
     url, expires_at = app.links.upload(f"/account/uploads/{upload_id}", claims, now)

@@ -20,7 +20,6 @@ from shared.domain import (
     Status,
     UsageRow,
 )
-from shared.errors import DarkroomError
 from shared.ledger import Standing
 from shared.links import Links
 from shared.pricing import usd
@@ -210,23 +209,8 @@ class UploadView(View):
     expires_at: Time
 
 
-def of_error(error: DarkroomError) -> ErrorView:
-    """An error as its caller sees it."""
-    body = ErrorBody(
-        code=error.code,
-        message=error.message,
-        param=error.param,
-        request_id=error.request_id,
-        retryable=error.retryable,
-        retry_after_s=error.retry_after_s,
-        provider=error.provider,
-        details=error.details,
-    )
-    return ErrorView(error=body)
-
-
 def of_request(
-    record: Record, links: Links, now: datetime, inline: Sequence[str] = ()
+    record: Record, links: Links, now: datetime, inline: Sequence[str | None] = ()
 ) -> RequestView:
     """A record as its caller sees it; `inline` holds the pictures in base64 where wanted."""
     return RequestView(
@@ -345,8 +329,8 @@ def _image(image: Image, links: Links, now: datetime, inline: str | None) -> Ima
     )
 
 
-def of_problem(problem: Problem, request_id: str) -> ErrorBody:
-    """The error a record keeps."""
+def of_problem(problem: Problem, request_id: str | None) -> ErrorBody:
+    """An error as its caller sees it; `request_id` is of the record that keeps it."""
     return ErrorBody(
         code=problem.code,
         message=problem.message,

@@ -45,7 +45,7 @@ def test_every_field_reaches_the_request() -> None:
     assert (request.prefer, request.providers, request.fallback) == ("cost", ("google",), False)
     assert request.refs[0] == ImageRef(data=b"not looked at here")
     assert request.refs[1] == ImageRef(url="https://example.com/a.png")
-    assert request.mask_ref == ImageRef(data=b"not looked at here")
+    assert request.mask_ref == ImageRef(url=f"data:image/png;base64,{PNG}")
     assert request.previous_request_id == "req_a"
     assert request.options == {"temperature": 0.7}
 
@@ -86,7 +86,7 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
         ({"prompt": "x"}, "images"),
         ({"prompt": "x", "images": [{}]}, "images[0]"),
         ({"prompt": "x", "images": [{"b64_json": PNG, "url": "https://a"}]}, "images[0]"),
-        ({"prompt": "x", "images": [{"b64_json": "%%"}]}, "images[0]"),
+        ({"prompt": "x", "images": [{"b64_json": "%%"}]}, "images[0].b64_json"),
         ({"prompt": "x", "images": [{"path": "/etc/passwd"}]}, "images[0].path"),
         ({"prompt": "x", "previous_request_id": "req_a", "mask": {"b64_json": PNG}}, "mask"),
     ],

@@ -11,7 +11,7 @@ import pytest
 
 from shared.sweep import sweep
 from tests.darkroom import Darkroom, play
-from tests.upstream import picture
+from tests.upstream import picture, png
 
 CUP = {"model": "nano-banana", "prompt": "a cup", "n": 2}
 
@@ -104,6 +104,53 @@ def test_a_paid_picture_does_not_fail_for_the_bookkeeping(tmp_path: Path) -> Non
         assert await sweep(darkroom.app, darkroom.now) == 1
         settled = (await darkroom.get(f"/account/requests/{made.json()['id']}", key)).json()
         assert settled["cost"]["usd"] == "0.078000"
+        await darkroom.check()
+
+    play(tmp_path, story, picture())
+
+
+def test_a_record_that_cannot_be_ended_holds_up_none(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key, app = await darkroom.live_key(usd=1), darkroom.app
+        run = app.transport.run
+        app.transport.run = _dies  # type: ignore[method-assign, assignment] # the instance dies
+        cursed = await _abandon(darkroom, key, "cursed")
+        darkroom.pass_time(timedelta(seconds=1))
+        other = await _abandon(darkroom, key, "other")
+        app.transport.run = run  # type: ignore[method-assign]
+        listed = app.storage.list
+
+        async def broken(prefix: str) -> tuple[str, ...]:
+            if cursed in prefix:
+                raise OSError("unreadable")
+            return await listed(prefix)
+
+        app.storage.list = broken  # type: ignore[method-assign] # a fault
+        darkroom.pass_time(timedelta(hours=1))
+        assert await sweep(app, darkroom.now) == 1
+        assert await sweep(app, darkroom.now) == 0
+        ended = (await darkroom.get(f"/account/requests/{other}", key)).json()
+        assert ended["status"] == "failed"
+        app.storage.list = listed  # type: ignore[method-assign]
+        assert await sweep(app, darkroom.now) == 1
+        await darkroom.check()
+
+    play(tmp_path, story, picture())
+
+
+def test_what_is_no_picture_of_a_known_route_is_not_settled(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key, app = await darkroom.live_key(usd=1), darkroom.app
+        run = app.transport.run
+        app.transport.run = _dies  # type: ignore[method-assign, assignment] # the instance dies
+        lost = await _abandon(darkroom, key, "lost")
+        app.transport.run = run  # type: ignore[method-assign]
+        await app.storage.put(f"images/{lost}/0", png(), "image/png", {"route": "no:such"})
+        await app.storage.put(f"images/{lost}/readme", b"x", "text/plain", {})
+        darkroom.pass_time(timedelta(hours=1))
+        assert await sweep(app, darkroom.now) == 1
+        ended = (await darkroom.get(f"/account/requests/{lost}", key)).json()
+        assert ended["status"] == "failed"
         await darkroom.check()
 
     play(tmp_path, story, picture())

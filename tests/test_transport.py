@@ -11,15 +11,18 @@ import httpx
 import pytest
 
 from shared.catalogue import Catalogue, load
-from shared.domain import ImageRequest, Source
+from shared.domain import Endpoint, ImageRequest, Source
 from shared.errors import (
     ContentBlocked,
+    Internal,
     Misconfigured,
     OutcomeUnknown,
     ProviderError,
     ProviderUnavailable,
     RateLimited,
 )
+from shared.providers import Done, Pending, Remote, Upload
+from shared.providers.registry import ADAPTERS
 from shared.settings import Credential
 from shared.transport import MAX_ANSWER_BYTES, TRIES, Errand, Result, Transport
 from tests.test_routing import two_doors
@@ -254,3 +257,78 @@ def test_a_provider_has_the_time_of_its_row_and_no_more(tmp_path: Path) -> None:
     run = Run(never, catalogue=load(overlay))
     assert isinstance(run().error, OutcomeUnknown)
     assert len(run.upstream.calls) == 1
+
+
+def test_no_other_route_is_begun_after_the_callers_time(tmp_path: Path) -> None:
+    run = Run(refusal(403, "PERMISSION_DENIED"), picture(), catalogue=two_doors(tmp_path))
+    assert isinstance(run(in_s=0).error, Misconfigured)
+    assert len(run.upstream.calls) == 1
+
+
+def test_a_call_that_breaks_here_leaves_the_others_their_pictures() -> None:
+    result = Run(ZeroDivisionError(), picture())(asked(n=2))
+    assert len(result.pictures) == 1
+    assert isinstance(result.error, Internal)
+
+
+class Relay:
+    """A wire format whose answers are an address at first pending, then a picture elsewhere."""
+
+    poll_token = "ticket"
+
+    def submit(self, request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
+        return httpx.Request("POST", f"{endpoint.base_url}/draw")
+
+    def read(self, response: httpx.Response) -> Done | Pending:
+        text = response.text
+        return Pending(self.poll_token, 3.0) if text == "wait" else Done((Remote(text),))
+
+    def poll(self, token: str, endpoint: Endpoint) -> httpx.Request:
+        return httpx.Request("GET", f"{endpoint.base_url}/look/{token}")
+
+    def uploads(self, request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
+        return ()
+
+
+def relayed(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Result]:
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text('[[provider]]\nid = "google"\nhosts = ["pictures.example"]\n')
+    monkeypatch.setitem(ADAPTERS, "gemini", Relay())
+
+    async def answers(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/draw":
+            return httpx.Response(200, text="wait")
+        if request.url.path == "/look/ticket":
+            return httpx.Response(200, text=address)
+        return httpx.Response(200, content=png())
+
+    run = Run(answers, catalogue=load(overlay))
+    return run, run()
+
+
+def test_a_pending_answer_is_looked_at_again_and_its_picture_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, result = relayed("https://cdn.pictures.example/1.png", tmp_path, monkeypatch)
+    assert [p.data for p in result.pictures] == [png()]
+    assert run.slept == [3.0]
+    assert "x-goog-api-key" not in run.upstream.calls[-1].headers
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://cdn.pictures.example/1.png",
+        "https://pictures.example.evil.test/1.png",
+        "https://notpictures.example/1.png",
+        "https://169.254.169.254/",
+        "https://[",
+        "",
+    ],
+)
+def test_a_picture_is_fetched_from_the_providers_own_hosts_only(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, result = relayed(address, tmp_path, monkeypatch)
+    assert isinstance(result.error, ProviderError)
+    assert len(run.upstream.calls) == 2

@@ -131,7 +131,7 @@ def to_record(document: Document, version: str) -> Record:
 
 def tombstone(record: Record) -> Record:
     """What stays of a deleted request. Raises ValueError while its hold is open."""
-    if record.status in ("queued", "running"):
+    if record.open:
         raise ValueError(f"{record.id} has not ended")
     return replace(
         record, prompt="", parameters={}, metadata={}, images=(), text=None, deleted=True

@@ -111,7 +111,7 @@ class Firestore:
         return documents.to_account(found.to_dict()) if found.exists else None
 
     async def accounts(self) -> Sequence[Account]:
-        found = await self._client.collection("accounts").get()
+        found = await self._client.collection("accounts").get(**_READ)
         accounts = [documents.to_account(one.to_dict()) for one in found]
         return sorted(accounts, key=lambda account: (account.name, account.id))
 
@@ -134,12 +134,14 @@ class Firestore:
         return documents.to_key(found.to_dict()) if found.exists else None
 
     async def keys(self, account_id: str) -> Sequence[ApiKey]:
-        found = await self._where(self._client.collection("keys"), account_id=account_id).get()
+        found = await self._where(self._client.collection("keys"), account_id=account_id).get(
+            **_READ
+        )
         keys = [documents.to_key(one.to_dict()) for one in found]
         return sorted(keys, key=lambda key: (key.created_at, key.id))
 
     async def revoke_key(self, key_id: str, at: datetime) -> None:
-        found = await self._where(self._client.collection("keys"), id=key_id).limit(1).get()
+        found = await self._where(self._client.collection("keys"), id=key_id).limit(1).get(**_READ)
         if not found:
             raise NotFound(f"There is no key {key_id}.")
         if found[0].get("revoked_at") is None:
@@ -249,14 +251,14 @@ class Firestore:
         try:
             await self._commit(batch, record.id, writer)
         except _Conflict as error:
-            found = await self._request_ref(record.id).get()
+            found = await self._request_ref(record.id).get(**_READ)
             if not found.exists or not found.get("deleted"):
                 raise Stale from error
 
     async def overdue(self, before: datetime, limit: int) -> Sequence[Record]:
         running = self._where(self._client.collection("requests"), status="running")
         late = running.where(filter=FieldFilter("lease_until", "<", before))
-        found = await late.order_by("lease_until").limit(limit).get()
+        found = await late.order_by("lease_until").limit(limit).get(**_READ)
         return [_to_record(one) for one in found]
 
     async def entries(self, account_id: str, limit: int, cursor: str | None) -> Page[Entry]:
@@ -268,7 +270,7 @@ class Firestore:
     async def usage(self, account_id: str, first_day: str, last_day: str) -> Sequence[UsageRow]:
         days = self._account_ref(account_id).collection("usage")
         since = days.where(filter=FieldFilter("day", ">=", first_day))
-        found = await since.where(filter=FieldFilter("day", "<=", last_day)).get()
+        found = await since.where(filter=FieldFilter("day", "<=", last_day)).get(**_READ)
         sums: dict[tuple[str, str, str], Counter[str]] = {}
         for day in (one.to_dict() for one in found):
             for model, providers in day["rows"].items():
@@ -294,7 +296,7 @@ class Firestore:
                 results = await batch.commit(retry=None, timeout=_TRY_S)
                 return str(results[0].update_time.rfc3339())
             except _REFUSED as error:
-                stored = await self._request_ref(request_id).get() if attempt > 1 else None
+                stored = await self._request_ref(request_id).get(**_READ) if attempt > 1 else None
                 if stored and stored.exists and stored.to_dict().get("writer") == writer:
                     return _version(stored)
                 raise _Conflict from error
@@ -320,7 +322,7 @@ class Firestore:
         if cursor:
             at, last = documents.from_cursor(cursor)
             ordered = ordered.start_after([at, collection.document(_document_id(last))])
-        return await ordered.limit(limit + 1).get()
+        return await ordered.limit(limit + 1).get(**_READ)
 
     @property
     def _client(self) -> AsyncClient:

@@ -10,7 +10,7 @@ import pytest
 
 from shared.domain import Limits
 from tests.darkroom import TEST_KEY, Darkroom, play
-from tests.upstream import picture, withheld
+from tests.upstream import picture, png, withheld
 
 CUP = {"model": "nano-banana", "prompt": "a cup"}
 AUTH = {"authorization": f"Bearer {TEST_KEY}"}
@@ -155,9 +155,21 @@ def test_usage_adds_up_by_day_model_and_provider(tmp_path: Path) -> None:
         }
         by_provider = await darkroom.get("/account/usage", key, group_by="provider")
         assert [r["provider"] for r in by_provider.json()["data"]] == ["google"]
+        for odd in (
+            {"to": "0001-01-05"},
+            {"from": "0001-01-01", "to": "0001-01-05"},
+            {"from": "9999-12-01", "to": "9999-12-31"},
+        ):
+            assert (await darkroom.get("/account/usage", key, **odd)).json()["data"] == []
         before = {"from": "2026-11-01", "to": "2026-11-20"}
         assert (await darkroom.get("/account/usage", key, **before)).json()["data"] == []
-        for wrong in ({"from": "yesterday"}, {"group_by": "moon"}, {"from": "2026-12-01"}):
+        for wrong in (
+            {"from": "yesterday"},
+            {"group_by": "moon"},
+            {"from": "2026-12-01"},
+            {"from": "2024-01-01"},
+            {"from": "0001-01-01"},
+        ):
             assert (await darkroom.get("/account/usage", key, **wrong)).status_code == 400
 
     play(tmp_path, story, picture())
@@ -212,3 +224,22 @@ def test_an_upload_is_what_was_announced(tmp_path: Path) -> None:
             assert (await darkroom.post("/account/uploads", body)).status_code == 400
 
     play(tmp_path, story)
+
+
+def test_a_picture_that_was_not_delivered_is_not_served_and_goes_with_its_request(
+    tmp_path: Path,
+) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key()
+        failed = (await darkroom.post("/generate", CUP, key)).json()["error"]["request_id"]
+        # As after a sweep that came while the provider still worked.
+        name = f"images/{failed}/0"
+        await darkroom.app.storage.put(name, png(), "image/png", {"route": "x"})
+        image = f"/account/images/img_{failed.removeprefix('req_')}_0"
+        assert (await darkroom.get(image, key)).status_code == 404
+        auth = {"authorization": f"Bearer {key}"}
+        deleted = await darkroom.client.delete(f"/account/requests/{failed}", headers=auth)
+        assert deleted.status_code == 200
+        assert await darkroom.app.storage.get(name) is None
+
+    play(tmp_path, story, withheld())

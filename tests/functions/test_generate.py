@@ -476,6 +476,10 @@ def test_pictures_nobody_asked_for_are_delivered_and_not_charged(tmp_path: Path)
         assert len(made["images"]) == 3
         assert made["cost"]["usd"] == "0.134000"
         assert made["error"] is None
+        # The hold is for the dearest model that might serve; the charge is for the one that did.
+        cheap = (await darkroom.post("/generate", {"prompt": "a cup"}, key)).json()
+        assert len(cheap["images"]) == 3
+        assert cheap["cost"]["usd"] == "0.033600"
         await darkroom.check()
 
     play(tmp_path, story, httpx.Response(200, json=three))
@@ -496,3 +500,66 @@ def test_nothing_secret_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixtu
             assert not [line for line in lines if secret in line]
 
     play(tmp_path, story, picture())
+
+
+def test_a_picture_that_cannot_be_converted_does_not_take_the_others_with_it(
+    tmp_path: Path,
+) -> None:
+    whole = png("green", 64)
+    broken = whole[:60] + bytes(20) + whole[80:]
+
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key(usd=1)
+        body = {**PRO, "n": 2, "output_format": "webp"}
+        made = (await darkroom.post("/generate", body, key)).json()
+        assert made["status"] == "succeeded"
+        assert [i["content_type"] for i in made["images"]] == ["image/webp"]
+        assert made["cost"]["usd"] == "0.134000"
+        none = await darkroom.post("/generate", {**body, "n": 1}, key)
+        assert none.status_code == 502
+        record = await darkroom.get(f"/account/requests/{none.json()['error']['request_id']}", key)
+        assert [a["outcome"] for a in record.json()["attempts"]] == ["succeeded"]
+        await darkroom.check()
+
+    play(tmp_path, story, picture(whole), picture(broken))
+
+
+def test_a_slow_sandbox_is_waited_for(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        body = {**PRO, "prompt": "a cup [sandbox:slow=100]"}
+        assert (await darkroom.post("/generate", body)).status_code == 200
+        assert 100 in darkroom.slept
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"prompt": "x", "aspect_ratio": "\\ud800"}',
+        '{"prompt": "\\ud800"}',
+        '{"prompt": "x", "options": {"\\ud800": 1}}',
+        '{"prompt": "x", "options": {"a": ' + "[" * 5000 + "]" * 5000 + "}}",
+        '{"prompt": "x", "timeout_s": NaN}',
+        '{"prompt": "x", "options": {"temperature": Infinity}}',
+    ],
+)
+def test_what_json_should_not_hold_is_refused(tmp_path: Path, text: str) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        headers = {"authorization": "Bearer dk_test_of_the_tests"}
+        for path in ("/generate", "/models/estimate"):
+            answer = await darkroom.client.post(path, content=text, headers=headers)
+            assert answer.status_code == 400, answer.text
+
+    play(tmp_path, story)
+
+
+def test_a_lost_picture_is_none_and_not_empty(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        body = {**PRO, "delivery": "b64_json"}
+        first = (await darkroom.post("/generate", body, idempotency_key="k")).json()
+        await darkroom.app.storage.delete(f"images/{first['id']}/0")
+        again = (await darkroom.post("/generate", body, idempotency_key="k")).json()
+        assert again["images"][0]["b64_json"] is None
+
+    play(tmp_path, story)
