@@ -105,7 +105,7 @@ def build(
         raise BadSettings("there is no DARKROOM_SIGNING_SECRET to sign links with")
     catalogue, random = load(settings.catalogue_overlay), Random()  # noqa: S311 # jitter, no secret
     records = _records(settings, random)
-    sandbox = InProcess(Sandbox(catalogue, lambda: clock().date()), sleep)
+    sandbox = InProcess(Sandbox(catalogue, clock), sleep)
     return App(
         settings=settings,
         catalogue=catalogue,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, date, datetime
+from datetime import datetime
 
 import httpx
 
@@ -19,21 +19,12 @@ from shared.sandbox.directives import Calls
 from shared.sandbox.google import NAME, Google
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Sandbox:
-    """Every provider. `today` decides which models of the catalogue are live, `now` how old an
+    """Every provider. The clock decides which models of the catalogue are live and how old an
     uploaded file is. Thread-safe."""
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        today: Callable[[], date],
-        now: Callable[[], datetime] = _utc_now,
-    ) -> None:
-        self._speakers = {NAME: Google(catalogue, today, now, Calls())}
+    def __init__(self, catalogue: Catalogue, clock: Callable[[], datetime]) -> None:
+        self._speakers = {NAME: Google(catalogue, clock, Calls())}
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         """Answer a request whose body has been read. It may take as long as painting does."""

@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
     arguments = parser.parse_args()
     rows = catalogue.load(Settings.from_env().catalogue_overlay)
-    sandbox = Sandbox(rows, today=lambda: datetime.now(UTC).date())
+    sandbox = Sandbox(rows, lambda: datetime.now(UTC))
     config = uvicorn.Config(
         Server(sandbox),
         lifespan="off",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import datetime
 
 import httpx
 
@@ -49,8 +49,7 @@ class Google:
     def __init__(
         self,
         catalogue: Catalogue,
-        today: Callable[[], date],
-        now: Callable[[], datetime],
+        clock: Callable[[], datetime],
         calls: Calls,
     ) -> None:
         self._routes = [
@@ -59,8 +58,8 @@ class Google:
             for route in model.routes
             if catalogue.providers[route.provider].sandbox == NAME and route.wire in METHODS
         ]
-        self._today = today
-        self._files = Files(now)
+        self._clock = clock
+        self._files = Files(clock)
         self._calls = calls
         self._count = itertools.count(1)
 
@@ -151,7 +150,7 @@ class Google:
         return scene.prompt, lambda orders: render(gemini.respond(scene, orders))
 
     def _live(self) -> list[tuple[Model, Route]]:
-        today = self._today()
+        today = self._clock().date()
         return [(model, route) for model, route in self._routes if route.live(today)]
 
 

@@ -87,8 +87,8 @@ class Session:
 class Files:
     """The files of one sandbox, in memory; the oldest make room for new ones."""
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self._now = now
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
         self._files: OrderedDict[str, File] = OrderedDict()
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
@@ -98,7 +98,7 @@ class Files:
         address = ADDRESS.search(name)
         with self._lock:
             file = self._files.get(address[1] if address else name)
-        if file is None or file.created_at + KEPT_FOR <= self._now():
+        if file is None or file.created_at + KEPT_FOR <= self._clock():
             permission = "You do not have permission to access the File"
             raise Refusal(403, f"{permission} {name.rpartition('/')[2]} or it may not exist.")
         return file
@@ -107,7 +107,7 @@ class Files:
         """A page of files, newest first."""
         with self._lock:
             known = list(reversed(self._files.values()))
-        now = self._now()
+        now = self._clock()
         fresh: list[Json] = [f.resource() for f in known if f.created_at + KEPT_FOR > now]
         return answer(page(request, "files", fresh, default=10, most=100))
 
@@ -180,7 +180,7 @@ class Files:
             display_name=said.display_name,
             mime_type=said.mime_type,
             data=bytes(session.data),
-            created_at=self._now(),
+            created_at=self._clock(),
             uri=session.uri,
         )
         self._files[file.name] = file

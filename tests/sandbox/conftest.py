@@ -128,4 +128,4 @@ def clock() -> Clock:
 
 @pytest.fixture
 def google(rows: Catalogue, clock: Clock) -> Google:
-    return Google(Sandbox(rows, today=clock.today, now=clock))
+    return Google(Sandbox(rows, clock))

@@ -145,7 +145,7 @@ def test_count_tokens_wants_exactly_one_thing_to_count(google: Google, body: obj
 
 
 def test_a_path_of_no_provider_is_told_what_there_is(rows: Catalogue, clock: Clock) -> None:
-    sandbox = Sandbox(rows, today=clock.today)
+    sandbox = Sandbox(rows, clock)
     answer = sandbox.handle(httpx.Request("GET", "http://sandbox/elsewhere/v1/models"))
     assert answer.status_code == 404
     assert "/google" in answer.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -26,7 +26,7 @@ def ask(rows: Catalogue, slept: list[float]) -> Ask:
     async def sleep(delay_s: float) -> None:
         slept.append(delay_s)
 
-    transport = InProcess(Sandbox(rows, today=lambda: date(2026, 11, 21)), sleep)
+    transport = InProcess(Sandbox(rows, lambda: datetime(2026, 11, 21, tzinfo=UTC)), sleep)
 
     async def send(prompt: str, timeout_s: float | None) -> httpx.Response:
         body = {"contents": [{"parts": [{"text": prompt}]}]}
@@ -66,7 +66,7 @@ def test_a_timeout_is_raised_at_once(ask: Ask, slept: list[float]) -> None:
 
 
 def test_a_torn_answer_breaks_off_in_the_middle(rows: Catalogue) -> None:
-    transport = InProcess(Sandbox(rows, today=lambda: date(2026, 11, 21)))
+    transport = InProcess(Sandbox(rows, lambda: datetime(2026, 11, 21, tzinfo=UTC)))
     body = {"contents": [{"parts": [{"text": "A cat [sandbox:truncated]"}]}]}
 
     async def received() -> tuple[int, int]:
@@ -87,7 +87,7 @@ def test_many_calls_run_side_by_side(rows: Catalogue) -> None:
         await barrier.wait()
 
     barrier = asyncio.Barrier(8)
-    transport = InProcess(Sandbox(rows, today=lambda: date(2026, 11, 21)), sleep)
+    transport = InProcess(Sandbox(rows, lambda: datetime(2026, 11, 21, tzinfo=UTC)), sleep)
     body = {"contents": [{"parts": [{"text": "A cat [sandbox:slow=1] [sandbox:no_image]"}]}]}
 
     async def all_at_once() -> set[int]:

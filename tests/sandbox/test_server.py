@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Iterator, MutableMapping
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -118,7 +118,9 @@ def statuses(rows: Catalogue, messages: Iterator[dict[str, Any]], target: bytes)
         "query_string": b"",
         "headers": [(b"host", b"sandbox")],
     }
-    asyncio.run(Server(Sandbox(rows, today=lambda: date(2026, 11, 21)))(scope, receive, send))
+    asyncio.run(
+        Server(Sandbox(rows, lambda: datetime(2026, 11, 21, tzinfo=UTC)))(scope, receive, send)
+    )
     return [message["status"] for message in sent if message["type"] == "http.response.start"]
 
 
