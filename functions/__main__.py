@@ -86,13 +86,15 @@ def serve() -> None:
         with local.claimed(settings.data):
             app = build(settings)
             http.use(app)
-            uvicorn.run(
+            config = uvicorn.Config(
                 server(app),
                 host=settings.host,
                 port=settings.port,
                 log_level="warning",
                 access_log=False,
             )
+            # Bound first, so that nothing is announced where nobody listens.
+            uvicorn.Server(config).run(sockets=[config.bind_socket()])
     except (BadSettings, BadCatalogue) as error:
         sys.exit(f"darkroom cannot start: {error}")
 

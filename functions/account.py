@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import get_args
 
 import functions_framework.aio
@@ -31,10 +31,11 @@ async def list_requests(request: Request) -> Response:
     caller = await http.caller(request)
     http.only_query(request, "status", "operation", "model", "idempotency_key", "limit", "cursor")
     query = request.query_params
+    model, catalogue = query.get("model"), http.app().catalogue
     where = RequestFilter(
         status=http.one_of(query.get("status"), get_args(Status), "status"),
         operation=http.one_of(query.get("operation"), get_args(Operation), "operation"),
-        model=query.get("model"),
+        model=catalogue.named(model, http.app().today()).id if model else None,
         idempotency_key=query.get("idempotency_key"),
     )
     limit = http.whole_number(request, "limit", 20, MAX_LISTED)
@@ -120,7 +121,9 @@ async def list_ledger(request: Request) -> Response:
 async def create_upload(request: Request) -> Response:
     """Leave to send one file straight to storage."""
     caller = await http.caller(request)
-    wanted = body.validated(uploads.UploadBody, await http.fields(request))
+    wanted = body.validated(
+        uploads.UploadBody, await http.fields(request, http.MAX_PUBLIC_BODY_BYTES)
+    )
     return http.show(await uploads.create(http.app(), caller.account_id, wanted), status=201)
 
 
@@ -145,7 +148,7 @@ async def _own(request: Request) -> Record:
 
 def _day(text: str | None, default: date, param: str) -> date:
     try:
-        return date.fromisoformat(text) if text else default
+        return datetime.strptime(text, "%Y-%m-%d").date() if text else default  # a day
     except ValueError as error:
         raise InvalidRequest(f"{param} is a day such as 2026-11-21.", param=param) from error
 

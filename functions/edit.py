@@ -22,7 +22,7 @@ async def create(request: Request) -> Response:
 
 
 async def _read(request: Request) -> body.Parsed:
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         texts, files = await http.form(request)
         return body.edit(body.from_form(texts), files)
     return body.edit(await http.fields(request), body.Files())

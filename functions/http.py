@@ -3,6 +3,7 @@ only place where an error becomes a status and a body."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import from_json
+from python_multipart.multipart import parse_options_header
 from starlette.applications import Starlette
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -36,7 +38,10 @@ from shared.settings import Settings
 
 MAX_BODY_BYTES = 32 * 2**20
 """What Cloud Functions take (cloud.google.com/functions/quotas, 2026-11)."""
+MAX_PUBLIC_BODY_BYTES = 2**20
+MAX_VALUES = 100_000
 MAX_KEY_LENGTH = 255
+MAX_QUERY_LENGTH = 512
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -113,12 +118,16 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-async def fields(request: Request) -> dict[str, Any]:
+async def fields(request: Request, limit: int = MAX_BODY_BYTES) -> dict[str, Any]:
     """The JSON object of the body. Raises InvalidRequest, PayloadTooLarge."""
+    text = await body(request, limit)
+    # Base64 has none of these, so they count values, each of which takes far more than its bytes.
+    if sum(text.count(mark) for mark in b",[{") > MAX_VALUES:
+        raise PayloadTooLarge(f"A body has at most {MAX_VALUES} values.", param="body")
     try:
-        value = from_json(await body(request), allow_inf_nan=False)
+        value = await asyncio.to_thread(from_json, text, allow_inf_nan=False)
     except ValueError as error:
-        raise InvalidRequest("The body has to be a JSON object.") from error
+        raise InvalidRequest(f"The body is not valid JSON: {error}.") from error
     if not isinstance(value, dict):
         raise InvalidRequest("The body has to be a JSON object.")
     return value
@@ -141,6 +150,9 @@ async def form(request: Request) -> tuple[dict[str, str], Files]:
     """The text parts of a multipart body, and its images. Raises InvalidRequest,
     PayloadTooLarge."""
     whole = await body(request)
+    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
+    if not whole.rstrip().endswith(b"--" + boundary + b"--"):
+        raise InvalidRequest("The multipart body is cut off.")
 
     async def replay() -> dict[str, Any]:
         return {"type": "http.request", "body": whole, "more_body": False}
@@ -160,6 +172,8 @@ async def _sorted_parts(parts: FormData) -> tuple[dict[str, str], Files]:
     images: list[bytes] = []
     mask: bytes | None = None
     for name, part in parts.multi_items():
+        if name in texts or (name == "mask" and mask is not None):
+            raise InvalidRequest(f"The part {name!r} is there twice.", param=name)
         if isinstance(part, str):
             texts[name] = part
         elif name in ("image", "image[]"):
@@ -199,6 +213,10 @@ def only_query(request: Request, *known: str) -> None:
                 f"There is no query parameter {name!r}: there are {', '.join(known) or 'none'}.",
                 param=name,
             )
+        if len(request.query_params[name]) > MAX_QUERY_LENGTH:
+            raise InvalidRequest(f"{name} is too long.", param=name)
+        if len(request.query_params.getlist(name)) > 1:
+            raise InvalidRequest(f"{name} is there twice.", param=name)
 
 
 def show(

@@ -62,7 +62,7 @@ async def show_model(request: Request) -> Response:
 async def estimate_cost(request: Request) -> Response:
     """Every route that can do a request, with its price, and every other with its reason."""
     app = http.app()
-    parsed = body.estimate(await http.fields(request))
+    parsed = body.estimate(await http.fields(request, http.MAX_PUBLIC_BODY_BYTES))
     return http.show(estimate(parsed, app.catalogue, app.today()))
 
 

@@ -60,14 +60,18 @@ class App:
     new_id: Callable[[], str] = new_id
     sleep: Sleep = asyncio.sleep
     random: Random = field(default_factory=Random)
-    _work: set[asyncio.Task[Any]] = field(default_factory=set)
+    _work: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
-    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start work that outlives the request that asked for it."""
+    def spawn(self, request_id: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a request's work, which outlives the connection that asked for it."""
         task = asyncio.create_task(work)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
+        self._work[request_id] = task
+        task.add_done_callback(lambda _: self._work.pop(request_id, None))
         return task
+
+    def works_on(self, request_id: str) -> bool:
+        """Whether this process is at a request right now."""
+        return request_id in self._work
 
     def loader(self, caller: Caller) -> Loader:
         """What a caller's request may load images with."""
@@ -85,7 +89,7 @@ class App:
     async def close(self) -> None:
         """Finish the work begun, then let go of every connection."""
         if self._work:
-            await asyncio.gather(*self._work, return_exceptions=True)
+            await asyncio.gather(*self._work.values(), return_exceptions=True)
         await self.transport.close()
         await self.fetcher.close()
         await self.storage.close()

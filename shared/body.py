@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -50,7 +51,7 @@ class TemplateBody(Body):
     """A prompt template and its variables."""
 
     name: str
-    variables: dict[str, str] = Field(default_factory=dict)
+    variables: dict[str, str] = Field(default_factory=dict, max_length=100)
 
 
 class RouteBody(Body):
@@ -95,7 +96,7 @@ class EditBody(GenerateBody):
 
     images: list[ImageBody] = Field(default_factory=list, max_length=MAX_IMAGES)
     mask: ImageBody | None = Field(None, description="PNG; transparent where it may change")
-    previous_request_id: str | None = Field(None, max_length=100)
+    previous_request_id: str | None = Field(None, min_length=1, max_length=100)
 
 
 class EstimateBody(EditBody):
@@ -142,7 +143,7 @@ def edit(fields: Mapping[str, Any], files: Files) -> Parsed:
 
 def estimate(fields: Mapping[str, Any]) -> Parsed:
     """Read a `/models/estimate` body: neither prompt nor images have to be there."""
-    body = _complete(EstimateBody, {"prompt": "…", **fields})
+    body = _available(validated(EstimateBody, fields))
     edits = body.images or body.mask or body.source_count or body.previous_request_id
     operation = body.operation or ("edit" if edits else "generate")
     stand_ins = Files(images=(b"",) * body.source_count)
@@ -172,8 +173,13 @@ _TEXTS = frozenset(
 
 def validated(kind: type[B], fields: Mapping[str, Any]) -> B:
     """A body of that kind. Raises InvalidRequest naming the first wrong field."""
+    for name in fields:
+        # One by one, or a body of a million unknown fields becomes a million errors.
+        if name not in kind.model_fields:
+            raise InvalidRequest(f"{name[:100]}: There is no such field.", param=name[:100])
     try:
-        return kind.model_validate(fields)
+        # A null says the same as leaving the field out.
+        return kind.model_validate({k: v for k, v in fields.items() if v is not None})
     except ValidationError as error:
         raise _refusal(error) from error
 
@@ -191,6 +197,11 @@ def _complete(kind: type[G], fields: Mapping[str, Any]) -> G:
             f"Prompt, options and metadata have at most {MAX_TEXT_BYTES} bytes together.",
             param="prompt",
         )
+    return _available(body)
+
+
+def _available(body: G) -> G:
+    """Refuse what cannot be honoured rather than pass over it."""
     if body.template is not None:
         raise InvalidRequest(
             f"There is no template named {body.template.name!r}.", param="template.name"
@@ -201,17 +212,25 @@ def _complete(kind: type[G], fields: Mapping[str, Any]) -> G:
         raise InvalidRequest(
             "This version sends no webhooks: leave webhook_url out.", param="webhook_url"
         )
+    if body.output_quality is not None and body.output_format not in ("jpeg", "webp"):
+        raise InvalidRequest(
+            "output_quality goes with the output_format jpeg or webp.", param="output_quality"
+        )
     return body
 
 
 def _refusal(error: ValidationError) -> InvalidRequest:
     first = error.errors(include_url=False, include_input=False)[0]
     param = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+        f"[{part}]" if isinstance(part, int) else f".{part}"
+        for part in first["loc"]
+        if part != "[key]"
     ).lstrip(".")
     reason = {
         "extra_forbidden": "There is no such field",
         "missing": "This field is missing",
+        "model_type": "This has to be an object",
+        "dict_type": "This has to be an object",
     }.get(first["type"], first["msg"].removeprefix("Value error, "))
     return InvalidRequest(f"{param}: {reason}." if param else f"{reason}.", param=param or None)
 
@@ -251,7 +270,7 @@ def _request(operation: Operation, body: GenerateBody, files: Files) -> ImageReq
 def _ref(image: ImageBody, param: str) -> ImageRef:
     if image.b64_json is None:
         return ImageRef(url=image.url, image_id=image.image_id, upload_id=image.upload_id)
-    inline = image.b64_json.rpartition(";base64,")[2]
+    inline = "".join(image.b64_json.rpartition(";base64,")[2].split())
     try:
         return ImageRef(data=base64.b64decode(inline, validate=True))
     except (binascii.Error, ValueError) as error:
@@ -261,7 +280,7 @@ def _ref(image: ImageBody, param: str) -> ImageRef:
 def _fingerprint(operation: Operation, body: GenerateBody, files: Files) -> str:
     """SHA-256 of everything the caller sent, each part with its length before it."""
     digest = hashlib.sha256()
-    fields = body.model_dump_json().encode()
+    fields = json.dumps(body.model_dump(mode="json"), sort_keys=True).encode()
     for part in (operation.encode(), fields, files.mask or b"", *files.images):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)

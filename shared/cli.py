@@ -27,6 +27,7 @@ from shared.cli_output import (
     show,
     show_found,
     show_list,
+    somebody_there,
 )
 from shared.domain import Account, ApiKey, Entry, Limits, Status
 from shared.errors import DarkroomError, NotFound
@@ -262,7 +263,7 @@ async def list_keys(app: App, account_id: str, as_json: bool) -> None:
 @_with_app
 async def revoke_key(app: App, key_id: str, yes: bool, as_json: bool) -> None:
     """End a key for good."""
-    if not yes:
+    if not yes and somebody_there():
         click.confirm(f"Revoke {key_id} for good?", abort=True, err=True)
     await app.records.revoke_key(key_id, app.clock())
     show(RevokedView(id=key_id), as_json)
@@ -290,35 +291,38 @@ def requests() -> None:
 
 
 @requests.command("list")
-@click.argument("account_id", metavar="ACCOUNT")
+@click.option("--account", "account_id", help="Of this account only; --cursor wants it.")
 @click.option("--status", type=click.Choice(get_args(Status)))
 @click.option("--model", help="A model's id.")
 @_page_options
 @_json_option
 @_with_app
 async def list_requests(
-    app: App, /, account_id: str, as_json: bool, limit: int, cursor: str | None, **where: Any
+    app: App, /, account_id: str | None, as_json: bool, limit: int, cursor: str | None, **where: Any
 ) -> None:
-    """An account's requests, newest first."""
-    await _known(app, account_id)
-    page = await app.records.requests(account_id, RequestFilter(**where), limit, cursor)
-    now = app.clock()
-    views = tuple(view.of_request(record, app.links, now) for record in page.items)
+    """Requests, newest first."""
+    known = [await _known(app, account_id)] if account_id else await app.records.accounts()
+    if cursor and not account_id:
+        raise click.UsageError("--cursor goes on with the list of one --account.")
+    asked = (RequestFilter(**where), limit, cursor)
+    pages = [await app.records.requests(one.id, *asked) for one in known]
+    records = sorted((r for p in pages for r in p.items), key=lambda r: r.created_at, reverse=True)
+    views = tuple(view.of_request(r, app.links, app.clock()) for r in records[:limit])
     columns = ("created_at", "id", "status", "operation", "model", "cost.usd", "error.code")
-    show_list(view.list_of(Page(views, page.cursor)), columns, as_json)
+    show_list(view.list_of(Page(views, pages[0].cursor if account_id else None)), columns, as_json)
 
 
 @requests.command("show")
-@click.argument("account_id", metavar="ACCOUNT")
 @click.argument("request_id", metavar="REQUEST_ID")
 @_json_option
 @_with_app
-async def show_request(app: App, account_id: str, request_id: str, as_json: bool) -> None:
+async def show_request(app: App, request_id: str, as_json: bool) -> None:
     """One request, with links to its pictures."""
-    record = await app.records.request(account_id, request_id)
-    if record is None:
-        raise NotFound(f"The account {account_id} has no request {request_id}.")
-    show(view.of_request(record, app.links, app.clock()), as_json)
+    for account in await app.records.accounts():
+        if record := await app.records.request(account.id, request_id):
+            show(view.of_request(record, app.links, app.clock()), as_json)
+            return
+    raise NotFound(f"There is no request {request_id}.")
 
 
 @cli.group()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -179,3 +180,8 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def somebody_there() -> bool:
+    """Whether a question can be answered: a script cannot."""
+    return sys.stdin.isatty()

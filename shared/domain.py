@@ -166,7 +166,8 @@ class Usage:
 @dataclass(frozen=True)
 class Quote:
     """The price of a request before it runs: per picture at each provider that may serve it, and
-    the most that can be charged. `listed_micros` is the price without the test key's discount."""
+    the most that can be charged. `listed_micros` is the price by the first of them, test key or
+    not."""
 
     unit_micros: Mapping[str, int]
     micros: int

@@ -11,6 +11,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpx
 
@@ -26,6 +28,8 @@ REDIRECTS = 3
 ADDRESSES = 4
 PORTS = (443, 8443)
 
+# Of their own: a name that takes long to find keeps its thread, and nobody else's.
+_RESOLVERS = ThreadPoolExecutor(8, thread_name_prefix="resolve")
 _HEADERS = {"accept": "image/*", "accept-encoding": "identity", "user-agent": "darkroom"}
 _IPV6_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -97,8 +101,9 @@ def pinned(method: str, target: httpx.URL, address: str) -> httpx.Request:
 
 async def system_resolve(host: str, port: int) -> Sequence[str]:
     """By the system's resolver, in the order it prefers."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(
+        _RESOLVERS, partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    )
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

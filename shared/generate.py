@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared import admission, log, names, pixels, pricing, routing, sources
+from shared import admission, ledger, log, names, pixels, pricing, routing, sources
 from shared.app import App
 from shared.catalogue.rows import Route
 from shared.domain import (
@@ -74,8 +74,10 @@ async def run(app: App, ask: Ask) -> Answer:
         return _earlier(standing.request, ask.fingerprint)
     open_to = app.transport.open_to(test=caller.test)
     routes = routing.plan(ask.request, app.catalogue, open_to, app.today()).routes
+    quote = pricing.quote(ask.request, routes, app.catalogue, test=caller.test)
+    # Who could not be admitted anyway is told before anything is fetched or opened for them.
+    ledger.reserve(standing, quote.micros, app.clock(), app.random)
     request = await _loaded(app, ask, deadline)
-    quote = pricing.quote(request, routes, app.catalogue, test=caller.test)
     try:
         record = await admission.reserve(
             app.records,
@@ -87,7 +89,7 @@ async def run(app: App, ask: Ask) -> Answer:
         )
     except admission.Taken as taken:
         return _earlier(taken.record, ask.fingerprint)
-    work = app.spawn(_finish(app, record, request, routes, deadline))
+    work = app.spawn(record.id, _finish(app, record, request, routes, deadline))
     return await _wait(work, record, deadline)
 
 
@@ -177,7 +179,8 @@ async def _converted(request: ImageRequest, pictures: tuple[Picture, ...]) -> tu
         return pictures
 
     async def one(picture: Picture) -> Picture | None:
-        if picture.content_type == IMAGE_TYPES[wanted]:
+        as_it_is = picture.content_type == IMAGE_TYPES[wanted]
+        if as_it_is and request.output_quality is None:
             return picture
         try:
             quality = request.output_quality

@@ -19,8 +19,11 @@ from random import Random
 
 from shared.domain import Account, Hold, Part, Record
 from shared.errors import InsufficientCredit, QuotaExceeded, RateLimited
+from shared.pricing import usd
 
 CREDIT_LIFE = timedelta(days=365)
+CLOCK_SKEW = timedelta(minutes=5)
+"""A window further ahead than this was counted by a clock that was wrong."""
 MAX_SHARDS = 8
 """Few enough to be read together with the account and the request in one call."""
 
@@ -38,9 +41,9 @@ class Shard:
     """One document of a wallet: its lots by grant, and what its share of the quotas has used.
 
     `minute` and `day` are the windows counted ("2026-11-21T10:05", "2026-11-21"), which only move
-    forward, whatever the clocks of two instances say; `spent` maps a month ("2026-11") to the
-    micro-dollars held or charged in it; `running` counts open holds, and `held` is what they took
-    from the lots here. `version` is the backend's token for the stored state.
+    forward while the clocks of two instances differ by less than CLOCK_SKEW; `spent` maps a month
+    ("2026-11") to the micro-dollars held or charged in it; `running` counts open holds, and `held`
+    is what they took from the lots here. `version` is the backend's token for the stored state.
     """
 
     index: int
@@ -56,11 +59,13 @@ class Shard:
 
     def in_minute(self, now: datetime) -> int:
         """Requests admitted in the current minute."""
-        return self.minute_count if self.minute >= minute_of(now) else 0
+        counts = minute_of(now) <= self.minute <= minute_of(now + CLOCK_SKEW)
+        return self.minute_count if counts else 0
 
     def in_day(self, now: datetime) -> int:
         """Requests admitted in the current UTC day."""
-        return self.day_count if self.day >= day_of(now) else 0
+        counts = day_of(now) <= self.day <= day_of(now + CLOCK_SKEW)
+        return self.day_count if counts else 0
 
     def in_month(self, now: datetime) -> int:
         """Micro-dollars held or charged in the current UTC month."""
@@ -258,9 +263,10 @@ def _check_month(standing: Standing, micros: int, now: datetime) -> None:
             day=1, hour=0, minute=0, second=0, microsecond=0
         )
         raise QuotaExceeded(
-            "This account's spending limit for the month is reached.",
+            f"This request may cost ${usd(micros)}; of the ${usd(limit)} this account may spend "
+            f"a month, ${usd(spent)} are spent or held.",
             retry_after_s=math.ceil((next_month - now).total_seconds()),
-            details={"limit_micros": limit, "spent_micros": spent, "window": "month"},
+            details={"limit_usd": usd(limit), "spent_usd": usd(spent), "window": "month"},
         )
 
 
@@ -272,8 +278,8 @@ def _take(
     available = standing.available_micros(now)
     if available < micros:
         raise InsufficientCredit(
-            "The account's credit does not cover this request.",
-            details={"needed_micros": micros, "available_micros": available},
+            f"This request may cost ${usd(micros)}, and the account has ${usd(available)}.",
+            details={"needed_usd": usd(micros), "available_usd": usd(available)},
         )
     lots = [
         (lot.expires_at, grant, shard.index, lot.micros)
@@ -318,9 +324,9 @@ def _counted(shard: Shard, now: datetime) -> Shard:
     """The shard with one more request in its windows and open holds."""
     return replace(
         shard,
-        minute=max(shard.minute, minute_of(now)),
+        minute=shard.minute if shard.in_minute(now) else minute_of(now),
         minute_count=shard.in_minute(now) + 1,
-        day=max(shard.day, day_of(now)),
+        day=shard.day if shard.in_day(now) else day_of(now),
         day_count=shard.in_day(now) + 1,
         running=shard.running + 1,
     )

@@ -1,6 +1,6 @@
 """What a picture is, read from its bytes and never from its name: pictures on their way in are
 checked whole, those on their way out measured and, if asked, converted. Whatever the bytes are,
-Pillow's errors become ours. All but `measure` want a thread: they decode.
+Pillow's errors become ours. It all wants a thread.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from threading import Lock
 
 from PIL import Image
@@ -26,6 +27,11 @@ from shared.errors import (
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 16_384
+# A WebP is unpacked as soon as it is opened, at up to 16 bytes a pixel.
+MAX_WEBP_PIXELS = 24_000_000
+# Of the pieces a file is made of, before its pixels: each costs time, and needs hardly a byte.
+MAX_PIECES = 4_096
+MAX_SCANS = 100
 DEFAULT_QUALITY = 90
 
 _SIGNATURES: dict[str, bytes | tuple[bytes, ...]] = {
@@ -160,6 +166,7 @@ def _opened(data: bytes, kind: str, field: str | None) -> Iterator[tuple[Image.I
     """The picture with its header read, and its EXIF orientation. Raises PayloadTooLarge for its
     size and UnsupportedImage for whatever goes wrong while it is open."""
     try:
+        _check_pieces(data, kind)
         image, orientation = _header(data, kind)
         with image:
             yield image, orientation
@@ -167,8 +174,9 @@ def _opened(data: bytes, kind: str, field: str | None) -> Iterator[tuple[Image.I
         raise
     except Image.DecompressionBombError as error:
         raise PayloadTooLarge(
-            f"The image is too large: at most {MAX_PIXELS // 1_000_000} million pixels and "
-            f"{MAX_SIDE} a side are taken.",
+            f"The image is too large: at most {MAX_PIXELS // 1_000_000} million pixels "
+            f"({MAX_WEBP_PIXELS // 1_000_000} million as WebP) and {MAX_SIDE} a side are taken, "
+            "in no more pieces than a camera or a program makes.",
             param=field,
             private=str(error),
         ) from error
@@ -176,6 +184,46 @@ def _opened(data: bytes, kind: str, field: str | None) -> Iterator[tuple[Image.I
         raise UnsupportedImage(
             "The image is damaged or cut off.", param=field, private=repr(error)
         ) from error
+
+
+def _check_pieces(data: bytes, kind: str) -> None:
+    """Raise DecompressionBombError for a file that is small and takes long, or much, to open."""
+    if kind == "webp":
+        width, height = _webp_size(data)
+        if width * height > MAX_WEBP_PIXELS:
+            raise Image.DecompressionBombError(f"a WebP of {width}x{height}")
+    if kind == "jpeg" and data.count(b"\xff\xda") > MAX_SCANS:
+        raise Image.DecompressionBombError(f"more than {MAX_SCANS} scans")
+    pieces = {"png": _png_pieces, "jpeg": _jpeg_pieces}.get(kind)
+    if pieces is not None and sum(1 for _ in islice(pieces(data), MAX_PIECES)) == MAX_PIECES:
+        raise Image.DecompressionBombError(f"more than {MAX_PIECES} pieces before its pixels")
+
+
+def _png_pieces(data: bytes) -> Iterator[int]:
+    at = 8
+    while at + 8 <= len(data) and data[at + 4 : at + 8] != b"IDAT":
+        yield at
+        at += 12 + int.from_bytes(data[at : at + 4])
+
+
+def _jpeg_pieces(data: bytes) -> Iterator[int]:
+    at = 2
+    while at + 4 <= len(data) and data[at + 1] != 0xDA:
+        yield at
+        filler = data[at + 1] == 0xFF
+        at += 1 if filler else 2 + int.from_bytes(data[at + 2 : at + 4])
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """As the header says (developers.google.com/speed/webp/docs/riff_container, 2026-11)."""
+    if data[12:16] == b"VP8X":
+        sides = data[24:27], data[27:30]
+        return int.from_bytes(sides[0], "little") + 1, int.from_bytes(sides[1], "little") + 1
+    if data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    sides = data[26:28], data[28:30]
+    return int.from_bytes(sides[0], "little") & 0x3FFF, int.from_bytes(sides[1], "little") & 0x3FFF
 
 
 def _header(data: bytes, kind: str) -> tuple[Image.Image, int]:

@@ -49,6 +49,8 @@ def plan(request: ImageRequest, catalogue: Catalogue, open_: Container[str], tod
     found = consider(request, catalogue, models, open_, today)
     if not found.routes:
         raise _nothing(request, found)
+    if request.model == AUTO:
+        found = _no_dearer(request, found, catalogue)
     return found if request.fallback else replace(found, routes=found.routes[:1])
 
 
@@ -129,8 +131,7 @@ def _order(request: ImageRequest, catalogue: Catalogue) -> Callable[[Route], tup
     order unless something is. Deprecated routes come after others that are equal."""
 
     def key(route: Route) -> tuple[float, ...]:
-        model = catalogue.models[route.model]
-        cost = pricing.unit_micros(request, route, model)
+        model, cost = catalogue.models[route.model], _cost(request, route, catalogue)
         aging = route.status == "deprecated"
         if request.prefer == "speed":
             return (model.typical_seconds, cost, aging)
@@ -139,6 +140,22 @@ def _order(request: ImageRequest, catalogue: Catalogue) -> Callable[[Route], tup
         return ()
 
     return key
+
+
+def _no_dearer(request: ImageRequest, found: Plan, catalogue: Catalogue) -> Plan:
+    """Without the routes that cost more than the first: whoever leaves the choice to us pays for
+    the first choice at most."""
+    most = _cost(request, found.routes[0], catalogue)
+    dearer = [r for r in found.routes if _cost(request, r, catalogue) > most]
+    why = "it costs more than the first choice"
+    return Plan(
+        tuple(r for r in found.routes if r not in dearer),
+        (*found.excluded, *(Exclusion(r.model, r.provider, why) for r in dearer)),
+    )
+
+
+def _cost(request: ImageRequest, route: Route, catalogue: Catalogue) -> int:
+    return pricing.unit_micros(request, route, catalogue.models[route.model])
 
 
 def _nothing(request: ImageRequest, found: Plan) -> InvalidRequest | Misconfigured:

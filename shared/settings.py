@@ -75,9 +75,17 @@ def _consistent(settings: Settings) -> Settings:
         raise BadSettings("DARKROOM_SIGNING_SECRET must be set with a cloud backend")
     if settings.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise BadSettings("DARKROOM_LOG_LEVEL is one of DEBUG, INFO, WARNING, ERROR")
+    for credential in settings.credentials.values():
+        _check_url("_BASE_URL", credential.base_url)
+    _check_url("DARKROOM_PUBLIC_URL", settings.public_url)
     if settings.test_key and not settings.test_key.startswith("dk_test_"):
         raise BadSettings("DARKROOM_TEST_KEY must start with dk_test_")
     return settings
+
+
+def _check_url(name: str, url: str | None) -> None:
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise BadSettings(f"{name} has to start with http:// or https://, not {url!r}")
 
 
 def _credentials(env: Mapping[str, str]) -> dict[str, Credential]:

@@ -37,6 +37,7 @@ async def settle(
         model=model,
         images=images,
         charged_micros=charged,
+        error=_shortfall(record, provider, len(images), result.error if result else None),
         completed_at=app.clock(),
     )
     if result is not None:
@@ -45,7 +46,6 @@ async def settle(
             text=result.text,
             usage=replace(result.usage, images=len(images)),
             attempts=result.attempts,
-            error=_shortfall(result, wanted=record.n, got=len(images)),
         )
     try:
         ended = await app.records.finish(ended, ledger.post(record.hold, charged))
@@ -102,14 +102,18 @@ def image_of(request_id: str, n: int, picture: Picture) -> Image:
     )
 
 
-def _shortfall(result: Result, wanted: int, got: int) -> Problem | None:
+def _shortfall(
+    record: Record, provider: str, got: int, why: DarkroomError | None
+) -> Problem | None:
     """Why there are fewer pictures than asked for."""
-    if got >= wanted:
+    if got >= record.n:
         return None
-    why = result.error or ProviderError("The rest could not be used.")
+    why = why or ProviderError("The rest could not be used.")
     filtered = isinstance(why, ContentBlocked | NoImage)
+    rest = "The provider withheld the rest" if filtered else "The rest failed"
     return Problem(
         code="partially_blocked" if filtered else why.code,
-        message=f"{got} of {wanted} pictures were made. {why.message}",
-        provider=result.route.provider,
+        message=f"{got} of {record.n} pictures were made. {rest}; only these are charged.",
+        provider=provider,
+        details={"reason": why.message},
     )

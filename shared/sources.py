@@ -231,7 +231,7 @@ async def _turn(request_id: str, storage: Storage, budget: _Budget) -> tuple[Tur
             param=_PREVIOUS,
         )
     made = await storage.get(f"{names.pictures(request_id)}0")
-    picture = pixels.measure(made.data) if made else None
+    picture = await asyncio.to_thread(pixels.measure, made.data) if made else None
     budget.take(len(blob.data) + (len(picture.data) if picture else 0), _PREVIOUS)
     turn, earlier = await asyncio.to_thread(decode_turn, blob.data)
     return replace(turn, images=(picture,) if picture else ()), earlier

@@ -83,7 +83,7 @@ def test_no_hold_is_refused_while_the_shards_together_have_enough() -> None:
 def test_one_micro_dollar_too_little_is_refused_and_says_what_is_there() -> None:
     with pytest.raises(InsufficientCredit) as refused:
         reserve(standing(*wallet(40, 40)), 81)
-    assert refused.value.details == {"needed_micros": 81, "available_micros": 80}
+    assert refused.value.details == {"needed_usd": "0.000081", "available_usd": "0.000080"}
 
 
 def test_expired_credit_cannot_be_held_and_is_reported_once_found() -> None:
@@ -146,7 +146,11 @@ def test_the_months_limit_is_exact_and_names_the_next_month() -> None:
         reserve(standing(full, limits=limits), 1)
     wait = datetime(2026, 12, 1, tzinfo=UTC) - NOW
     assert refused.value.retry_after_s == wait.total_seconds()
-    assert refused.value.details == {"limit_micros": 100, "spent_micros": 100, "window": "month"}
+    assert refused.value.details == {
+        "limit_usd": "0.000100",
+        "spent_usd": "0.000100",
+        "window": "month",
+    }
     reserve(standing(full, limits=limits), 0)
 
 
@@ -383,3 +387,13 @@ Races.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestRaces = Races.TestCase
+
+
+def test_a_window_counted_by_a_clock_far_ahead_is_not_believed() -> None:
+    ahead = NOW + timedelta(days=200)
+    shard = Shard(
+        0, minute=ledger.minute_of(ahead), minute_count=9, day=ledger.day_of(ahead), day_count=9
+    )
+    assert (shard.in_minute(NOW), shard.in_day(NOW)) == (0, 0)
+    near = Shard(0, minute=ledger.minute_of(NOW + timedelta(minutes=1)), minute_count=9)
+    assert near.in_minute(NOW) == 9

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import random
 import struct
-import time
 import zlib
 
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from shared import pixels
 from shared.domain import IMAGE_TYPES, Picture, Source
@@ -74,12 +73,10 @@ def test_size_is_as_displayed(kind: str, orientation: int) -> None:
     assert (measured.width, measured.height) == shown.size
 
 
-def test_a_phones_twelve_megapixels_are_taken_in_a_moment() -> None:
+def test_a_phones_twelve_megapixels_are_taken() -> None:
     data = picture("jpeg", (4000, 3000), exif=oriented(6))
-    started = time.perf_counter()
     source = pixels.inspect(data, "images[0]")
     assert (source.width, source.height) == (3000, 4000)
-    assert time.perf_counter() - started < 2
 
 
 def test_a_phones_picture_with_a_second_one_inside_is_taken() -> None:
@@ -136,16 +133,17 @@ def test_a_png_without_its_end_is_damaged() -> None:
 @pytest.mark.parametrize(
     "size", [(30_000, 30_000), (10_000, 10_000), (9_000, 8_000), (20_000, 1), (1, 20_000)]
 )
-def test_pixels_are_counted_before_anything_is_decoded(size: tuple[int, int]) -> None:
+def test_pixels_are_counted_before_anything_is_decoded(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = bomb(*size)
     assert len(data) < 100_000
-    started = time.perf_counter()
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("it was decoded"))
     with pytest.raises(PayloadTooLarge, match="64 million") as caught:
         pixels.inspect(data, "images[0]")
     assert caught.value.status == 413
     assert caught.value.param == "images[0]"
     assert pixels.measure(data) is None
-    assert time.perf_counter() - started < 0.2
 
 
 def test_a_webp_of_untakeable_size_is_refused() -> None:
@@ -336,3 +334,36 @@ def test_what_cannot_be_converted_is_the_providers_fault() -> None:
     cut = picture("jpeg", (400, 300))[:500]
     with pytest.raises(ProviderError):
         pixels.converted(Picture(cut, "image/jpeg", 400, 300), "png", None)
+
+
+def crowded_png() -> bytes:
+    """A small PNG with very many empty pieces before its pixels."""
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "PNG")
+    whole = out.getvalue()
+    return whole[:33] + chunk(b"teSt", b"") * 5_000 + whole[33:]
+
+
+def crowded_jpeg(marker: bytes, count: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "JPEG")
+    whole = out.getvalue()
+    return whole[:2] + (marker + b"\x00\x02") * count + whole[2:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        crowded_png(),
+        crowded_jpeg(b"\xff\xfe", 5_000),
+        crowded_jpeg(b"\xff\xda", 200),
+        # 8000x8000 in 34 bytes: opening it alone would take a gigabyte.
+        bytes.fromhex("524946461a000000574542505650384c0d0000002f3fdfcf17071011118888fe0700"),
+    ],
+    ids=["png pieces", "jpeg segments", "jpeg scans", "webp pixels"],
+)
+def test_what_is_small_and_takes_long_or_much_to_open_is_refused(data: bytes) -> None:
+    with pytest.raises(PayloadTooLarge) as refused:
+        pixels.inspect(data, "images[0]")
+    assert refused.value.param == "images[0]"
+    assert pixels.measure(data) is None

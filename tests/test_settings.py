@@ -43,6 +43,8 @@ def test_an_empty_variable_is_an_unset_one() -> None:
             "DARKROOM_ALLOW_PRIVATE_URLS",
         ),
         ({"DARKROOM_LOG_LEVEL": "loud"}, "DARKROOM_LOG_LEVEL"),
+        ({"DARKROOM_PUBLIC_URL": "pictures.example"}, "DARKROOM_PUBLIC_URL"),
+        ({"GEMINI_BASE_URL": "localhost:9000"}, "_BASE_URL"),
     ],
 )
 def test_a_contradiction_stops_the_start(env: dict[str, str], reason: str) -> None:

@@ -53,15 +53,20 @@ class Catalogue:
             )
         return model
 
+    def named(self, name: str, today: date) -> Model:
+        """The row a name stands for: an alias for the live heir of its line, an id for itself.
+        Raises NotFound."""
+        model = self.find(name)
+        heir = None if model.live(today) or name not in self.aliases else self.heir(model, today)
+        return heir or model
+
     def resolve(self, name: str, today: date) -> Model:
         """The model to use for an id or alias: an alias follows its line's successors, an id does
         not. Raises NotFound, or ModelRetired naming the successor."""
-        model = self.find(name)
-        heir = self.heir(model, today)
+        model = self.named(name, today)
         if model.live(today):
             return model
-        if name in self.aliases and heir is not None:
-            return heir
+        heir = self.heir(model, today)
         raise ModelRetired(
             f"The model {model.id} is retired." + (f" Use {heir.id}." if heir else ""),
             param="model",

@@ -144,7 +144,7 @@ def read(response: httpx.Response) -> Done:
     blobs = [part.inline_data for part in parts if part.inline_data]
     if not blobs:
         raise _refusal(reply, candidate, text)
-    images = tuple(unpack(blob.data, blob.mime_type) for blob in blobs)
+    images = _unpacked(blobs)
     content = {"role": "model", "parts": [part.verbatim for part in parts]}
     return Done(
         images=images,
@@ -152,6 +152,18 @@ def read(response: httpx.Response) -> Done:
         text=text or None,
         reply=json.dumps(content, separators=(",", ":")),
     )
+
+
+def _unpacked(blobs: list[_Blob]) -> tuple[Inline, ...]:
+    """The pictures, without those whose base64 is broken. Raises ProviderError if all are."""
+    images: list[Inline] = []
+    for blob in blobs:
+        try:
+            images.append(unpack(blob.data, blob.mime_type))
+        except ProviderError:
+            if blob is blobs[-1] and not images:
+                raise
+    return tuple(images)
 
 
 poll = no_poll

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from io import BytesIO
+from threading import Lock
 
 from PIL import Image
 
@@ -12,9 +14,18 @@ EXPLANATION = (
 )
 
 
+_DRAWING = Lock()
+
+
 def black_and_white(mask: bytes) -> bytes:
     """A picture with alpha → a PNG of the same size: white where it is more transparent than not,
-    which is what may change, and black elsewhere."""
+    which is what may change, and black elsewhere. The calls of one request share one drawing."""
+    with _DRAWING:
+        return _drawn(mask)
+
+
+@lru_cache(maxsize=2)
+def _drawn(mask: bytes) -> bytes:
     with Image.open(BytesIO(mask)) as image:
         alpha = image.convert("RGBA").getchannel("A")
     drawn = BytesIO()

@@ -110,7 +110,12 @@ class Gcs:
         the credentials cannot sign, as with an emulator."""
         check_name(name)
         length_range = f"0,{max_bytes}"
-        headers = {"content-type": content_type, "x-goog-content-length-range": length_range}
+        headers = {
+            "content-type": content_type,
+            "x-goog-content-length-range": length_range,
+            # Once: a link in wrong hands cannot replace what was uploaded by it.
+            "x-goog-if-generation-match": "0",
+        }
 
         def sign() -> Ticket | None:
             bucket = self._bucket()

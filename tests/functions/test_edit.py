@@ -276,3 +276,58 @@ def test_many_edits_at_once_each_get_their_own(tmp_path: Path) -> None:
         assert len(set(hashes)) == 6
 
     play(tmp_path, story)
+
+
+def test_a_multipart_body_cut_off_or_with_a_part_twice_is_refused(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        painted = ("mask", ("m.png", mask(), "image/png"))
+        files = [("image", ("a.jpg", photo(), "image/jpeg")), painted]
+        whole = darkroom.client.build_request(
+            "POST", "/edit", data={"prompt": "x"}, files=files, headers=AUTH
+        )
+        content = whole.read()
+        headers = {**AUTH, "content-type": whole.headers["content-type"].replace("multi", "Multi")}
+        for body, status in ((content, 200), (content[:-60], 400)):
+            answer = await darkroom.client.post("/edit", content=body, headers=headers)
+            assert answer.status_code == status, answer.text
+        twice = await darkroom.client.post("/edit", files=[*files, painted], headers=AUTH)
+        assert twice.json()["error"]["param"] == "mask"
+
+    play(tmp_path, story)
+
+
+def test_base64_may_be_wrapped_and_marked(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        wrapped = base64.encodebytes(photo()).decode()
+        for text in (wrapped, f"data:image/jpeg;base64,{wrapped}"):
+            answer = await darkroom.post("/edit", {**EDIT, "images": [{"b64_json": text}]})
+            assert answer.status_code == 200, answer.text
+
+    play(tmp_path, story)
+
+
+def test_who_cannot_be_admitted_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key(usd=0)
+        unreadable = {**EDIT, "images": [b64(b"not looked at")]}
+        assert (await darkroom.post("/edit", unreadable, key)).status_code == 402
+
+    play(tmp_path, story, picture())
+
+
+def test_images_that_take_longer_than_the_callers_time_begin_nothing(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key(usd=1)
+
+        async def slow(url: str, field: str) -> bytes:
+            await asyncio.sleep(30)
+            return photo()
+
+        darkroom.app.fetcher.fetch = slow  # type: ignore[method-assign] # a slow host
+        body = {**EDIT, "images": [{"url": "https://slow.example/a.png"}], "timeout_s": 1}
+        answer = await darkroom.post("/edit", body, key)
+        assert answer.json()["error"]["param"] == "timeout_s"
+        assert darkroom.upstream.calls == []
+        assert await darkroom.balance_micros(key) == 1_000_000
+
+    play(tmp_path, story, picture())

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from shared.domain import Limits
-from tests.darkroom import Darkroom, play
+from tests.darkroom import TEST_KEY, Darkroom, play
 from tests.upstream import picture, png, refusal, withheld
 
 PRO = {"model": "nano-banana-pro", "prompt": "a red bicycle"}
@@ -561,5 +561,62 @@ def test_a_lost_picture_is_none_and_not_empty(tmp_path: Path) -> None:
         await darkroom.app.storage.delete(f"images/{first['id']}/0")
         again = (await darkroom.post("/generate", body, idempotency_key="k")).json()
         assert again["images"][0]["b64_json"] is None
+
+    play(tmp_path, story)
+
+
+def test_who_leaves_the_choice_to_us_pays_for_the_first_choice_at_most(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key(usd=0)
+        caller = await darkroom.app.accounts.authenticate(key)
+        await darkroom.grant(caller.account_id, 40_000)
+        made = (await darkroom.post("/generate", {"prompt": "a cup"}, key)).json()
+        assert made["cost"]["usd"] == made["cost"]["estimated_usd"] == "0.033600"
+        short = await darkroom.post("/generate", {"prompt": "a cup"}, key)
+        assert short.json()["error"]["details"] == {
+            "needed_usd": "0.033600",
+            "available_usd": "0.006400",
+        }
+
+    play(tmp_path, story, picture())
+
+
+def test_a_body_of_very_many_values_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        many = '{"prompt": "x", "options": {"a": [' + "[]," * 200_000 + "[]]}}"
+        flood = "{" + ",".join(f'"{n}": 1' for n in range(50_000)) + "}"
+        headers = {"authorization": f"Bearer {TEST_KEY}"}
+        answer = await darkroom.client.post("/generate", content=many, headers=headers)
+        assert answer.status_code == 413
+        for path in ("/generate", "/models/estimate"):
+            answer = await darkroom.client.post(path, content=flood, headers=headers)
+            assert answer.json()["error"]["param"] == "0"
+        large = await darkroom.client.post("/models/estimate", content=bytes(2**21))
+        assert large.status_code == 413
+
+    play(tmp_path, story)
+
+
+def test_an_idempotency_key_knows_a_body_again_in_any_order(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        first = {**PRO, "metadata": {"a": "1", "b": "2"}, "seed": None}
+        again = {"metadata": {"b": "2", "a": "1"}, **PRO}
+        one = await darkroom.post("/generate", first, idempotency_key="k")
+        two = await darkroom.post("/generate", again, idempotency_key="k")
+        assert two.status_code == 200, two.text
+        assert one.json()["id"] == two.json()["id"]
+
+    play(tmp_path, story)
+
+
+def test_an_output_quality_is_kept_even_in_the_providers_own_format(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        sizes = []
+        for quality in (10, 95):
+            body = {**PRO, "seed": 1, "output_format": "jpeg", "output_quality": quality}
+            sizes.append((await darkroom.post("/generate", body)).json()["images"][0]["bytes"])
+        assert sizes[0] < sizes[1]
+        alone = await darkroom.post("/generate", {**PRO, "output_quality": 10})
+        assert alone.json()["error"]["param"] == "output_quality"
 
     play(tmp_path, story)

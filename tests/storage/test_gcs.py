@@ -145,12 +145,15 @@ def test_a_ticket_is_signed_for_these_headers_and_this_long(
     assert ticket.headers == {
         "content-type": "image/png",
         "x-goog-content-length-range": "0,1000",
+        "x-goog-if-generation-match": "0",
     }
     address = urlsplit(ticket.url)
     query = dict(parse_qsl(address.query))
     assert address.path == f"/{bucket}/uploads/acc/upl_1/photo.png"
     assert query["X-Goog-Expires"] == "900"
-    assert query["X-Goog-SignedHeaders"] == "content-type;host;x-goog-content-length-range"
+    assert query["X-Goog-SignedHeaders"] == (
+        "content-type;host;x-goog-content-length-range;x-goog-if-generation-match"
+    )
     assert query["X-Goog-Credential"].startswith(f"{EMAIL}/")
     verify(ticket, key.public_key())
     forged = Ticket(ticket.url, {**ticket.headers, "x-goog-content-length-range": "0,9999"})
