@@ -226,7 +226,7 @@ def show(
     return Response(shown.model_dump_json(), status, headers=headers, media_type="application/json")
 
 
-def refuse(error: DarkroomError, headers: Mapping[str, str] | None = None) -> Response:
+def refuse(error: DarkroomError) -> Response:
     """An error of this call as its answer."""
     log.event(
         "request.refused",
@@ -235,19 +235,17 @@ def refuse(error: DarkroomError, headers: Mapping[str, str] | None = None) -> Re
         param=error.param,
         private=error.private,
     )
-    return _problem(problem_of(error), error.status, error.request_id, headers or {})
+    return _problem(problem_of(error), error.status, error.request_id, {})
 
 
 def answer(result: Answer, inline: Sequence[str | None]) -> Response:
     """An ended request: 200 with its object, or the error it ended with."""
     record = result.record
-    headers = {"x-request-id": record.id}
-    if result.replayed:
-        headers["idempotent-replayed"] = "true"
+    headers = {"idempotent-replayed": "true"} if result.replayed else {}
     if record.error is not None and record.status != "succeeded":
         return _problem(record.error, by_code(record.error.code).status, record.id, headers)
     shown = view.of_request(record, app().links, app().clock(), inline)
-    return show(shown, headers=headers)
+    return show(shown, headers={**headers, "x-request-id": record.id})
 
 
 def _problem(
@@ -255,6 +253,8 @@ def _problem(
 ) -> Response:
     """The status, the body and, where waiting helps, Retry-After."""
     headers = dict(headers)
+    if request_id is not None:
+        headers["x-request-id"] = request_id
     if problem.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(problem.retry_after_s)))
     if status == 401:
