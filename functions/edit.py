@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import functions_framework.aio
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,10 +24,11 @@ async def create(request: Request) -> Response:
 
 
 async def _read(request: Request) -> body.Parsed:
+    # On a thread: megabytes of base64 are unpacked and hashed there.
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         texts, files = await http.form(request)
-        return body.edit(body.from_form(texts), files)
-    return body.edit(await http.fields(request), body.Files())
+        return await asyncio.to_thread(body.edit, body.from_form(texts), files)
+    return await asyncio.to_thread(body.edit, await http.fields(request), body.Files())
 
 
 APP = http.routes("edit", [("POST", "", create)])

@@ -6,12 +6,11 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 
 from shared.sweep import sweep
 from tests.darkroom import Darkroom, play
-from tests.upstream import picture, png
+from tests.upstream import Gate, picture, png
 
 CUP = {"model": "nano-banana", "prompt": "a cup", "n": 2}
 
@@ -66,29 +65,24 @@ def test_pictures_in_storage_are_settled_and_the_rest_released(tmp_path: Path) -
 
 
 def test_a_sweep_that_comes_too_early_is_what_counts(tmp_path: Path) -> None:
-    asked, answer = asyncio.Event(), asyncio.Event()
-
-    async def slow(_: httpx.Request) -> httpx.Response:
-        asked.set()
-        await answer.wait()
-        return picture()
+    gate = Gate()
 
     async def story(darkroom: Darkroom) -> None:
         key = await darkroom.live_key(usd=1)
         call = asyncio.create_task(darkroom.post("/generate", {**CUP, "n": 1}, key))
-        await asked.wait()
+        await gate.asked.wait()
         later, app = darkroom.now + timedelta(hours=1), darkroom.app
         assert await sweep(app, later) == 0
         # Another instance does not know that this one is at it.
         app.works_on = lambda request_id: False  # type: ignore[method-assign]
         assert await sweep(app, later) == 1
-        answer.set()
+        gate.opened.set()
         late = await call
         assert late.status_code == 504
         assert await darkroom.balance_micros(key) == 1_000_000
         await darkroom.check()
 
-    play(tmp_path, story, slow)
+    play(tmp_path, story, gate)
 
 
 def test_a_paid_picture_does_not_fail_for_the_bookkeeping(tmp_path: Path) -> None:
@@ -161,21 +155,16 @@ def test_what_is_no_picture_of_a_known_route_is_not_settled(tmp_path: Path) -> N
 
 
 def test_a_clock_that_jumps_does_not_sweep_what_is_still_worked_on(tmp_path: Path) -> None:
-    asked, answer = asyncio.Event(), asyncio.Event()
-
-    async def slow(_: httpx.Request) -> httpx.Response:
-        asked.set()
-        await answer.wait()
-        return picture()
+    gate = Gate()
 
     async def story(darkroom: Darkroom) -> None:
         key = await darkroom.live_key(usd=1)
         call = asyncio.create_task(darkroom.post("/generate", {**CUP, "n": 1}, key))
-        await asked.wait()
+        await gate.asked.wait()
         darkroom.pass_time(timedelta(hours=8))
         assert await sweep(darkroom.app, darkroom.now) == 0
-        answer.set()
+        gate.opened.set()
         assert (await call).status_code == 200
         await darkroom.check()
 
-    play(tmp_path, story, slow)
+    play(tmp_path, story, gate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -54,6 +55,19 @@ def refusal(
 def withheld() -> httpx.Response:
     """Google's answer when a filter kept the picture back."""
     return httpx.Response(200, json={"candidates": [{"finishReason": "IMAGE_SAFETY"}]})
+
+
+@dataclass
+class Gate:
+    """A picture that comes once it is let through; `asked` tells that somebody waits for it."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, _: httpx.Request) -> httpx.Response:
+        self.asked.set()
+        await self.opened.wait()
+        return picture()
 
 
 @dataclass

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import httpx
 import pytest
 
 from shared.domain import Limits
 from tests.darkroom import TEST_KEY, Darkroom, play
-from tests.upstream import picture, png, withheld
+from tests.upstream import Gate, picture, png, withheld
 
 CUP = {"model": "nano-banana", "prompt": "a cup"}
 AUTH = {"authorization": f"Bearer {TEST_KEY}"}
@@ -40,27 +39,22 @@ def test_the_account_shows_its_balance_its_limits_and_their_use(tmp_path: Path) 
 
 
 def test_what_is_held_is_neither_gone_nor_available(tmp_path: Path) -> None:
-    asked, release = asyncio.Event(), asyncio.Event()
-
-    async def slow(_: httpx.Request) -> httpx.Response:
-        asked.set()
-        await release.wait()
-        return picture()
+    gate = Gate()
 
     async def story(darkroom: Darkroom) -> None:
         key = await darkroom.live_key(usd=1)
         call = asyncio.create_task(darkroom.post("/generate", CUP, key))
-        await asked.wait()
+        await gate.asked.wait()
         shown = (await darkroom.get("/account", key)).json()
         assert (shown["balance_usd"], shown["held_usd"]) == ("1.000000", "0.039000")
         assert shown["available_usd"] == "0.961000"
         assert shown["usage"]["running"] == 1
-        release.set()
+        gate.opened.set()
         await call
         shown = (await darkroom.get("/account", key)).json()
         assert (shown["balance_usd"], shown["held_usd"]) == ("0.961000", "0.000000")
 
-    play(tmp_path, story, slow)
+    play(tmp_path, story, gate)
 
 
 def test_requests_are_listed_newest_first_filtered_and_paged(tmp_path: Path) -> None:

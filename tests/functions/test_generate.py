@@ -18,7 +18,7 @@ from PIL import Image
 
 from shared.domain import Limits
 from tests.darkroom import TEST_KEY, Darkroom, play
-from tests.upstream import picture, png, refusal, withheld
+from tests.upstream import Gate, picture, png, refusal, withheld
 
 PRO = {"model": "nano-banana-pro", "prompt": "a red bicycle"}
 
@@ -328,11 +328,7 @@ def test_a_monthly_limit_is_not_passed(tmp_path: Path) -> None:
 
 
 def test_a_caller_whose_time_is_up_finds_the_picture_later(tmp_path: Path) -> None:
-    release = asyncio.Event()
-
-    async def slow(_: httpx.Request) -> httpx.Response:
-        await release.wait()
-        return picture()
+    gate = Gate()
 
     async def story(darkroom: Darkroom) -> None:
         key = await darkroom.live_key(usd=1)
@@ -343,7 +339,7 @@ def test_a_caller_whose_time_is_up_finds_the_picture_later(tmp_path: Path) -> No
         assert error["code"] == "outcome_unknown"
         running = (await darkroom.get(f"/account/requests/{error['request_id']}", key)).json()
         assert running["status"] == "running"
-        release.set()
+        gate.opened.set()
         for _ in range(200):
             found = (await darkroom.get(f"/account/requests/{error['request_id']}", key)).json()
             if found["status"] != "running":
@@ -355,24 +351,19 @@ def test_a_caller_whose_time_is_up_finds_the_picture_later(tmp_path: Path) -> No
         assert len(darkroom.upstream.calls) == 1
         await darkroom.check()
 
-    play(tmp_path, story, slow)
+    play(tmp_path, story, gate)
 
 
 def test_a_caller_who_hangs_up_loses_nothing(tmp_path: Path) -> None:
-    started, release = asyncio.Event(), asyncio.Event()
-
-    async def slow(_: httpx.Request) -> httpx.Response:
-        started.set()
-        await release.wait()
-        return picture()
+    gate = Gate()
 
     async def story(darkroom: Darkroom) -> None:
         key = await darkroom.live_key(usd=1)
         call = asyncio.create_task(darkroom.post("/generate", PRO, key, idempotency_key="k1"))
-        await started.wait()
+        await gate.asked.wait()
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
-        release.set()
+        gate.opened.set()
         for _ in range(200):
             found = await darkroom.get("/account/requests", key, idempotency_key="k1")
             if found.json()["data"][0]["status"] != "running":
@@ -383,7 +374,7 @@ def test_a_caller_who_hangs_up_loses_nothing(tmp_path: Path) -> None:
         assert (await darkroom.client.get(made["images"][0]["url"])).status_code == 200
         await darkroom.check()
 
-    play(tmp_path, story, slow)
+    play(tmp_path, story, gate)
 
 
 def test_no_key_a_wrong_key_and_a_revoked_key_open_nothing(tmp_path: Path) -> None:
