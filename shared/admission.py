@@ -42,7 +42,7 @@ async def reserve(
             raise Taken(standing.request)
         reservation = ledger.reserve(standing, draft.quote.micros, clock(), random)
         try:
-            return await records.begin(standing, replace(draft, hold=reservation.hold), reservation)
+            return await records.begin(replace(draft, hold=reservation.hold), reservation)
         except Stale:
             longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt)
             await sleep(random.uniform(0, longest))

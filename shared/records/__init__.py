@@ -75,9 +75,9 @@ class Records(Protocol):
     async def look(self, account_id: str, request_id: str | None) -> Standing:
         """The account, its wallet and the request under that id, as of one moment."""
 
-    async def begin(self, standing: Standing, record: Record, reservation: Reservation) -> Record:
+    async def begin(self, record: Record, reservation: Reservation) -> Record:
         """Write a running record with its hold; returns it with its version. Raises Stale when a
-        guarded shard or the request has changed since `standing` was read."""
+        guarded shard has changed since it was read, or the record's id is taken by now."""
 
     async def finish(self, record: Record, posting: Posting) -> Record:
         """Replace a running record by its end and apply the posting: credit, quotas, a `charge`

@@ -184,14 +184,10 @@ class Firestore:
             _to_record(request) if request else None,
         )
 
-    async def begin(self, standing: Standing, record: Record, reservation: Reservation) -> Record:
+    async def begin(self, record: Record, reservation: Reservation) -> Record:
         writer, batch = secrets.token_hex(10), self._client.batch()
         document = {**documents.from_record(record), "writer": writer}
-        if standing.request:
-            unchanged = self._unchanged(standing.request.version)
-            batch.update(self._request_ref(record.id), document, option=unchanged)
-        else:
-            batch.create(self._request_ref(record.id), document)
+        batch.create(self._request_ref(record.id), document)
         for shard in reservation.shards:
             batch.update(
                 self._shard_ref(record.account_id, shard.index),

@@ -113,14 +113,9 @@ class Sqlite:
 
         return await self._read(read)
 
-    async def begin(self, standing: Standing, record: Record, reservation: Reservation) -> Record:
+    async def begin(self, record: Record, reservation: Reservation) -> Record:
         def write() -> Record:
-            before = standing.request
-            written = (
-                self._replace_record(replace(record, version=before.version))
-                if before
-                else self._insert_record(record)
-            )
+            written = self._insert_record(record)
             for shard in reservation.shards:
                 if not self._update_shard(record.account_id, shard):
                     raise Stale

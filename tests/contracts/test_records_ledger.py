@@ -61,9 +61,7 @@ def test_a_request_is_admitted_once(run: Run) -> None:
     async def scenario(records: Records) -> None:
         await opened(records, shards=4)
         standing = await records.look("acc", "req_1")
-        tries = [
-            records.begin(standing, *decide(standing, draft("req_1"), seed=n)) for n in range(4)
-        ]
+        tries = [records.begin(*decide(standing, draft("req_1"), seed=n)) for n in range(4)]
         results = await asyncio.gather(*tries, return_exceptions=True)
         assert sum(isinstance(result, Record) for result in results) == 1
         assert sum(isinstance(result, Stale) for result in results) == 3
@@ -75,15 +73,14 @@ def test_a_request_is_admitted_once(run: Run) -> None:
     run(scenario)
 
 
-def test_an_ended_request_is_begun_again_only_as_it_was_read(run: Run) -> None:
+def test_an_ended_request_is_not_begun_again(run: Run) -> None:
     async def scenario(records: Records) -> None:
         await opened(records)
-        await release(records, await admit(records, draft("req_1")))
+        ended = await release(records, await admit(records, draft("req_1")))
         standing = await records.look("acc", "req_1")
-        again = await records.begin(standing, *decide(standing, draft("req_1", 50)))
-        assert (await records.request("acc", "req_1")) == again
         with pytest.raises(Stale):
-            await records.begin(standing, *decide(standing, draft("req_1", 50)))
+            await records.begin(*decide(standing, draft("req_1", 50)))
+        assert await records.request("acc", "req_1") == ended
 
     run(scenario)
 
@@ -92,9 +89,9 @@ def test_two_holds_from_the_same_look_do_not_both_take_from_a_shard(run: Run) ->
     async def scenario(records: Records) -> None:
         await opened(records, micros=100)
         standing = await records.look("acc", None)
-        await records.begin(standing, *decide(standing, draft("req_1")))
+        await records.begin(*decide(standing, draft("req_1")))
         with pytest.raises(Stale):
-            await records.begin(standing, *decide(standing, draft("req_2")))
+            await records.begin(*decide(standing, draft("req_2")))
         assert await records.request("acc", "req_2") is None
         assert await in_lots(records) == 0
 
@@ -108,7 +105,7 @@ def test_a_guarded_shard_changes_its_version_even_where_it_stays_as_it_was(run: 
         held, reservation = decide(standing, draft("req_1"))
         untouched = standing.shards[1 - held.hold.shard]
         guarded = replace(reservation, shards=(*reservation.shards, untouched))
-        await records.begin(standing, held, guarded)
+        await records.begin(held, guarded)
         after = (await records.look("acc", None)).shards[untouched.index]
         assert after.version != untouched.version
         assert replace(after, version=untouched.version) == untouched

@@ -102,7 +102,7 @@ async def admit(records: Records, record: Record, at: datetime = NOW, seed: int 
         standing = await records.look(record.account_id, record.id)
         held, reservation = decide(standing, record, at, random.randrange(1 << 30))
         try:
-            return await records.begin(standing, held, reservation)
+            return await records.begin(held, reservation)
         except Stale:
             await asyncio.sleep(random.uniform(0, longest_s))
             longest_s = min(0.5, 2 * longest_s)

@@ -48,7 +48,7 @@ def test_a_request_takes_two_calls_to_admit_and_one_to_end(wire: Wire) -> None:
         standing = await records.look("acc", "req_1")
         held, reservation = decide(standing, draft("req_1", 9_000))
         assert len(reservation.shards) == 8
-        assert await wire.counted(records.begin(standing, held, reservation)) == ["Commit"]
+        assert await wire.counted(records.begin(held, reservation)) == ["Commit"]
         running = await records.request("acc", "req_1")
         assert running is not None
         assert await wire.counted(settle(records, running, 40)) == ["Commit"]
@@ -74,7 +74,7 @@ def test_a_commit_without_an_answer_counts_once(
         standing = await records.look("acc", "req_1")
         held, reservation = decide(standing, draft("req_1"))
         wire.faults += [(status, received), (status, False)]
-        running = await records.begin(standing, held, reservation)
+        running = await records.begin(held, reservation)
         assert await records.request("acc", "req_1") == running
         wire.faults += [(status, received), (status, False)]
         ended = await settle(records, running, 40)
@@ -91,10 +91,10 @@ def test_a_lost_answer_does_not_turn_anothers_write_into_ours(wire: Wire) -> Non
     async def scenario(records: Firestore) -> None:
         await opened(records)
         standing = await records.look("acc", "req_1")
-        running = await records.begin(standing, *decide(standing, draft("req_1")))
+        running = await records.begin(*decide(standing, draft("req_1")))
         wire.faults.append((grpc.StatusCode.UNAVAILABLE, False))
         with pytest.raises(Stale):
-            await records.begin(standing, *decide(standing, draft("req_1")))
+            await records.begin(*decide(standing, draft("req_1")))
         await settle(records, running, 40)
         wire.faults.append((grpc.StatusCode.UNAVAILABLE, False))
         with pytest.raises(HoldEnded):
