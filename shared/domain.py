@@ -14,6 +14,9 @@ Operation = Literal["generate", "edit"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Delivery = Literal["url", "b64_json"]
 Preference = Literal["order", "cost", "speed"]
+Auth = Literal["bearer", "x-goog-api-key", "service-account"]
+Size = tuple[int, int]
+"""Width and height in pixels."""
 
 IMAGE_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 """Output format → content type: every format the house takes and gives."""
@@ -112,7 +115,8 @@ class ImageRequest:
     """What a caller wants, checked for form. `model` is a catalogue id or "auto".
 
     `refs`, `mask_ref` and `previous_request_id` name images that `sources.load` turns into
-    `sources`, `mask` and `turns`. `bound` fits the request to one model for one provider call.
+    `sources`, `mask` and `turns`. `routing.calls` fits it to one provider call: `size` is then the
+    picture's, None where the provider chooses, and `size_name` what the route calls it.
     """
 
     operation: Operation
@@ -139,28 +143,50 @@ class ImageRequest:
     sources: tuple[Source, ...] = ()
     mask: Source | None = None
     turns: tuple[Turn, ...] = ()
+    size: Size | None = None
+    size_name: str | None = None
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where one provider account serves one model: an address, a key and the model's name there."""
+    """Where one provider account serves one model: an address, a key and the model's name there.
+    `auth` says how the key is shown ("service-account": a token takes its place), `dialect` which
+    variant of its wire format the host speaks."""
 
     base_url: str
     version: str
     wire_model: str
     key: str = field(repr=False)
+    auth: Auth = "bearer"
+    dialect: str = ""
+
+    def address(self, path: str) -> str:
+        """The URL of a resource: "models/x:predict" → "https://…/v1beta/models/x:predict"."""
+        return (
+            "/".join(part.strip("/") for part in (self.base_url, self.version) if part) + f"/{path}"
+        )
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What shows who we are. Never in the address, which ends up in logs."""
+        if self.auth == "x-goog-api-key":
+            return {"x-goog-api-key": self.key}
+        return {"authorization": f"Bearer {self.key}"}
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a provider counted. Tokens are 0 where it reports none; `thought_tokens` and
-    `image_tokens` are parts of `output_tokens`."""
+    """What a provider counted. Tokens are 0 where it reports none; `source_tokens` are the images'
+    part of `input_tokens`, `thought_tokens` and `image_tokens` parts of `output_tokens`.
+    `cost_micros` is what it says it charged."""
 
     input_tokens: int = 0
     output_tokens: int = 0
+    source_tokens: int = 0
     thought_tokens: int = 0
     image_tokens: int = 0
     images: int = 0
+    cost_micros: int | None = None
 
 
 @dataclass(frozen=True)

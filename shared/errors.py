@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.domain import Json, Problem
+from shared.domain import Json, Problem, Usage
 
 HTTP_STATUS = "http_status"
 """In `details`: the status a provider answered with. It shows in `attempts`, not in the error."""
@@ -54,6 +54,8 @@ class DarkroomError(Exception):
         self.private = private
         self.request_id: str | None = None
         """Of the record that keeps this error, once there is one."""
+        self.usage: Usage | None = None
+        """What the provider counted, and may charge for, all the same."""
 
 
 class Refused(DarkroomError):

@@ -1,8 +1,10 @@
-"""Every model, route, price and provider account, as data: `models.toml`, `providers.toml` and an
-operator's overlay, read once and checked whole. A wrong row stops the start and is named.
+"""Every model, route, price and provider account, as data: `providers.toml`, a file in `models/`
+for each provider and an operator's overlay, read once and checked whole. A wrong row stops the
+start and is named.
 
-In the files, `[family.NAME]` gives defaults to the models of that family, and an overlay's row
-changes the fields it has of the row with the same id (a route's: the same provider) or adds one.
+In the files, `[family.NAME]` gives defaults to the models of that family. A row with an id that an
+earlier file has (a route's: the same provider) changes the fields it names of that row, else it
+adds one: so each file in `models/` adds its provider's routes to the models of those before it.
 Tables such as `options` are merged entry by entry; a field set to "" is taken away. `sizes` may
 hold more than a model offers: it keeps those of its own ratios and resolutions.
 """
@@ -19,11 +21,14 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from shared.catalogue import offers as fitting
 from shared.catalogue.rows import FROM_FILE, Model, Provider, Route
 from shared.errors import ModelRetired, NotFound
 from shared.providers.registry import ADAPTERS
 
 HERE = Path(__file__).parent
+PROVIDERS = ("google", "vertex", "openai", "ark", "laozhang", "openrouter", "threedaistudio")
+"""The files in `models/`, in the order in which a model's routes are tried."""
 KINDS = ("family", "provider", "model")
 RESERVED = "auto"
 """What a caller writes for "any model": no model can be called so."""
@@ -43,6 +48,16 @@ class Catalogue:
     models: Mapping[str, Model]
     providers: Mapping[str, Provider]
     aliases: Mapping[str, str]
+    offers: Mapping[str, Model]
+
+    def offer(self, route: Route) -> Model:
+        """The model as this route offers it."""
+        return self.offers[route.key]
+
+    def route(self, key: str) -> Route:
+        """The route of that key. Raises KeyError."""
+        provider, _, model = key.partition(":")
+        return next(r for r in self.models[model].routes if r.provider == provider)
 
     def find(self, name: str) -> Model:
         """The row of an id or alias, retired or not. Raises NotFound."""
@@ -88,7 +103,8 @@ def load(overlay: Path | None = None) -> Catalogue:
     """Read and check every row. Raises BadCatalogue."""
     rows: dict[str, dict[str, Table]] = {kind: {} for kind in KINDS}
     origin: dict[tuple[str, str], str] = {}
-    for file in (HERE / "models.toml", HERE / "providers.toml", *([overlay] if overlay else [])):
+    files = [HERE / "providers.toml", *(HERE / "models" / f"{name}.toml" for name in PROVIDERS)]
+    for file in (*files, *([overlay] if overlay else [])):
         for kind, changes in _read(file).items():
             for name, row in changes.items():
                 rows[kind][name] = _merged(rows[kind].get(name, {}), row)
@@ -229,17 +245,27 @@ def _checked(
         if model.successor and (model.successor not in models or model.successor == model.id):
             raise BadCatalogue(f"{where}: successor: no other model {model.successor!r}")
         for route in model.routes:
-            _check_route(route, providers, where)
+            _check_route(model, route, providers, where)
         for alias in model.aliases:
             if alias in models or alias in aliases or alias == RESERVED:
                 raise BadCatalogue(f"{where}: aliases: {alias!r} is taken")
             aliases[alias] = model.id
-    return Catalogue(models, providers, aliases)
+    offers = {route.key: model.by(route) for model in models.values() for route in model.routes}
+    return Catalogue(models, providers, aliases, offers)
 
 
-def _check_route(route: Route, providers: Mapping[str, Provider], where: str) -> None:
+def _check_route(model: Model, route: Route, providers: Mapping[str, Provider], where: str) -> None:
     if route.provider not in providers:
         raise BadCatalogue(f"{where}: routes: no provider {route.provider!r}")
     if route.wire not in ADAPTERS:
         known = ", ".join(sorted(ADAPTERS))
         raise BadCatalogue(f"{where}: routes: no adapter {route.wire!r}: there are {known}")
+    dialects = ("", *sorted(ADAPTERS[route.wire].DIALECTS))
+    if route.dialect not in dialects:
+        known = ", ".join(map(repr, dialects))
+        raise BadCatalogue(
+            f"{where}: routes: {route.wire} has no dialect {route.dialect!r}: {known}"
+        )
+    wrong = next(fitting.misfits(model, route, providers[route.provider]), None)
+    if wrong:
+        raise BadCatalogue(f"{where}: routes: {route.provider}: {wrong}")

@@ -1,5 +1,5 @@
-"""The shape of a catalogue row, checked when it is read. Prices are written as decimal strings of
-US dollars and held as integer micro-dollars."""
+"""The shape of a catalogue row, checked when it is read. Prices are written as decimal strings and
+held as integer millionths of their unit: micro-dollars, where they are dollars."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from pydantic import (
     model_validator,
 )
 
-from shared.domain import Operation
+from shared.domain import Auth, Operation, Size
 
 Lifecycle = Literal["live", "preview", "deprecated", "retired"]
-OptionKind = Literal["number", "integer", "string", "boolean", "list", "object"]
-
+OptionKind = Literal["number", "integer", "string", "boolean", "list", "object", "size"]
+Unit = Literal["image", "credit", "million_tokens"]
+Format = Literal["png", "jpeg", "webp"]
 
 FROM_FILE = "file"
 """Validation context of a row that was read from a file."""
+MODALITIES = ("text_in", "image_in", "text_out", "image_out")
+"""What a price by tokens is split into."""
 
 
-def _micros(value: object, info: ValidationInfo) -> int:
+def _millionths(value: object, info: ValidationInfo) -> int:
     """ "0.134" → 134000. In a file a price is a string, so that no float ever holds it and a
     whole number of dollars is not taken for micro-dollars."""
     if isinstance(value, int) and not isinstance(value, bool) and info.context != FROM_FILE:
         return value
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value):
-        raise ValueError(
-            'a price is a string of US dollars with at most six decimals, such as "0.039"'
-        )
+        raise ValueError('a price is a string with at most six decimals, such as "0.039"')
     return int(Decimal(value) * 1_000_000)
 
 
@@ -55,9 +56,10 @@ def _size(value: object) -> object:
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 """What may stand in a URL's path: an id or an alias."""
 Ratio = Annotated[str, Field(pattern=r"^[1-9][0-9]*:[1-9][0-9]*$")]
-Micros = Annotated[int, BeforeValidator(_micros)]
-Size = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_size)]
+Micros = Annotated[int, BeforeValidator(_millionths)]
+Pixels = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_size)]
 Count = Annotated[StrictInt, Field(ge=0)]
+Positive = Annotated[StrictInt, Field(ge=1)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Day = Annotated[date, Field(strict=True)]
 
@@ -68,26 +70,53 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Allowance(Row):
+    """Requests a provider serves for nothing: a day's count, which starts anew at midnight in
+    `zone`, and a minute's. `then` says what follows once it is used up."""
+
+    rpd: Positive
+    rpm: Positive | None = None
+    zone: str = "America/Los_Angeles"
+    then: Literal["paid", "refused"] = "paid"
+
+
 class Provider(Row):
     """An account at a provider. `env` prefixes its variables (GEMINI → GEMINI_API_KEY,
-    GEMINI_BASE_URL); `sandbox` is its path in the sandbox; `timeout_s` how long one call may
-    take; `hosts` where its answers may point to."""
+    GEMINI_BASE_URL); `sandbox` is its path in the sandbox; `timeout_s` how long one call may take.
+
+    `rpm` calls a minute are made of all instances together, `in_flight` at once of each. `free` is
+    used before anything is paid, and no more than `daily_usd` is spent in a UTC day. `credit_usd`
+    is what the account pays for one of the provider's credits. With the auth "service-account"
+    there is no key: GEMINI_LOCATION opens it, and stands where an address says {location}."""
 
     id: Name
     name: str
     base_url: str = Field(pattern=r"^https?://[^\s/]+(/[^\s/]+)*$")
+    regional_base_url: str = ""
     version: str = ""
+    auth: Auth = "bearer"
     env: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$")
     sandbox: Name
     timeout_s: Number = Field(gt=0)
-    hosts: tuple[str, ...] = ()
+    rpm: Positive | None = None
+    in_flight: Positive = 200
+    free: Allowance | None = None
+    daily_usd: Micros | None = None
+    credit_usd: Micros | None = None
+
+    @property
+    def opened_by(self) -> str:
+        """The variable that makes it reachable."""
+        return f"{self.env}_{'LOCATION' if self.auth == 'service-account' else 'API_KEY'}"
 
 
 class Price(Row):
-    """What one unit costs. `unit` is mandatory; exactly one of `usd` (flat) and `by` (per
-    resolution or quality) is given."""
+    """What one unit costs: `usd` is flat, `by` depends. Exactly one is given, in millionths.
 
-    unit: Literal["image"]
+    A price an "image" or in "credit"s goes by "quality@WIDTHxHEIGHT", quality or resolution, the
+    first of these that `by` has; one per "million_tokens" by MODALITIES."""
+
+    unit: Unit
     usd: Micros | None = None
     by: Mapping[str, Micros] | None = None
 
@@ -95,26 +124,60 @@ class Price(Row):
     def _one_of(self) -> Price:
         if (self.usd is None) == (self.by is None):
             raise ValueError("a price has either usd or by")
+        if self.usd is not None and self.unit != "image":
+            raise ValueError(f"a price per {self.unit} is written with by")
+        if self.unit == "million_tokens" and set(self.by or ()) != set(MODALITIES):
+            raise ValueError(f"a price per million tokens has {', '.join(MODALITIES)}")
         return self
 
-    def micros(self, key: str | None) -> int | None:
-        """The price of one unit at that resolution or quality; None where it has none."""
-        return self.usd if self.by is None else self.by.get(key or "")
+    def at(self, keys: tuple[str, ...]) -> int | None:
+        """The price of one image under the first key it has; None where it has none."""
+        by = self.by or {}
+        return self.usd if self.by is None else next((by[k] for k in keys if k in by), None)
+
+
+class Narrowing(Row):
+    """What a route does where that is less than its model does: each field stands for the model's
+    own. `options` are the names of those it takes."""
+
+    operations: tuple[Operation, ...] | None = None
+    aspect_ratios: tuple[Ratio, ...] | None = None
+    resolutions: tuple[str, ...] | None = Field(None, min_length=1)
+    qualities: tuple[str, ...] | None = None
+    backgrounds: tuple[str, ...] | None = None
+    output_formats: tuple[Format, ...] | None = None
+    options: tuple[str, ...] | None = None
+    max_images: Positive | None = None
+    max_sources: Count | None = None
+    prompt_limit: Positive | None = None
+    mask: Literal[False] | None = None
+    seed: Literal[False] | None = None
+    multi_turn: Literal[False] | None = None
+    streaming: Literal[False] | None = None
 
 
 class Route(Row):
-    """A model at one provider. `wire` names the adapter in `providers/`, `wire_model` the model's
-    name there, `images_per_call` how many pictures one call may ask for. Lifecycle is the
-    route's own: from `shutdown` on, it is retired whatever `status` says."""
+    """A model at one provider. `wire` names the adapter in `providers/` and `dialect` the variant
+    of it, `wire_model` the model's name there, `version` that of the API where it is not the
+    provider's usual one, `images_per_call` how many pictures one call may
+    ask for. `makes` are the formats the provider encodes itself, at the quality asked for;
+    `size_names`, ratio → resolution → name, are given where it names sizes instead of measuring
+    them. Lifecycle is the route's own: from `shutdown` on, it is retired whatever `status` says."""
 
     provider: str
     wire: str
+    dialect: str = ""
+    version: str | None = None
     wire_model: str
     status: Lifecycle = "live"
     released: Day | None = None
     deprecated: Day | None = None
     shutdown: Day | None = None
-    images_per_call: StrictInt = Field(1, ge=1)
+    images_per_call: Positive = 1
+    makes: tuple[Format, ...] = ()
+    size_names: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+    only: Narrowing = Narrowing()
+    typical_seconds: Number | None = Field(None, gt=0)
     price: Price
     batch_price: Price | None = None
     free_tier: str | None = None
@@ -147,19 +210,24 @@ class Route(Row):
 class Option(Row):
     """What one entry of `options` may be. `min` and `max` bound a number, `max` also the length of
     a list. `values` are the ones allowed; `fields`, for a list of objects, maps each field to its
-    allowed values."""
+    allowed values. A "size" is WIDTHxHEIGHT: `min` and `max` bound its pixels, `longest` its sides
+    and `widest` their ratio, and both sides divide by `step`."""
 
     kind: OptionKind
     min: Number | None = None
     max: Number | None = None
     values: tuple[str, ...] = ()
     fields: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    step: Positive = 1
+    longest: Positive | None = None
+    widest: Number | None = None
 
 
 class Model(Row):
-    """A model and what it can do. `sizes` maps ratio → resolution → pixels. `resolutions` has the
-    default first, and a model with a single one takes no choice on the wire; `output_formats` has
-    the provider's own first, the others are converted here."""
+    """A model and what it can do by its best route. `sizes` maps ratio → resolution → pixels.
+    `aspect_ratios`, `resolutions` and `qualities` have the default first, and a model with a single
+    resolution takes no choice on the wire; `output_formats` has the provider's own first, the
+    others are converted here. `image_tokens` are those of one picture, by what prices go by."""
 
     id: Name
     name: str
@@ -169,20 +237,20 @@ class Model(Row):
     operations: tuple[Operation, ...] = Field(min_length=1)
     aspect_ratios: tuple[Ratio, ...] = Field(min_length=1)
     resolutions: tuple[str, ...] = Field(min_length=1)
-    sizes: Mapping[str, Mapping[str, Size]]
-    max_images: StrictInt = Field(ge=1)
+    sizes: Mapping[str, Mapping[str, Pixels]]
+    max_images: Positive
     max_sources: Count
     mask: StrictBool
     seed: StrictBool
     multi_turn: StrictBool
     streaming: StrictBool
-    output_formats: tuple[Literal["png", "jpeg", "webp"], ...] = Field(min_length=1)
+    output_formats: tuple[Format, ...] = Field(min_length=1)
     qualities: tuple[str, ...] = ()
     backgrounds: tuple[str, ...] = ()
     options: Mapping[str, Option] = Field(default_factory=dict)
     image_tokens: Mapping[str, Count] = Field(default_factory=dict)
     source_tokens: Count = 0
-    prompt_limit: StrictInt = Field(ge=1)
+    prompt_limit: Positive
     """In characters: a token limit of the provider times four."""
     typical_seconds: Number = Field(gt=0)
     routes: tuple[Route, ...] = Field(min_length=1)
@@ -201,17 +269,22 @@ class Model(Row):
                     raise ValueError(f"sizes has no {ratio} at {resolution}")
         return self
 
-    @model_validator(mode="after")
-    def _prices_are_complete(self) -> Model:
-        for route in self.routes:
-            for price in filter(None, (route.price, route.batch_price)):
-                missing = [r for r in self.resolutions if price.micros(r) is None]
-                if missing:
-                    raise ValueError(f"no price at {route.provider} for {', '.join(missing)}")
-                strange = set(price.by or ()) - {*self.resolutions, *self.qualities}
-                if strange:
-                    raise ValueError(f"a price at {route.provider} for unknown {min(strange)}")
-        return self
+    def by(self, route: Route) -> Model:
+        """The model as one of its routes offers it."""
+        less = {k: v for k, v in route.only if v is not None}
+        if route.only.options is not None:
+            less["options"] = {k: v for k, v in self.options.items() if k in route.only.options}
+        if route.typical_seconds is not None:
+            less["typical_seconds"] = route.typical_seconds
+        return self.model_copy(update=less)
+
+    def price_keys(
+        self, quality: str | None, resolution: str, size: Size | None
+    ) -> tuple[str, ...]:
+        """What a price or a count of tokens may be listed under, the most exact first."""
+        chosen = quality or (self.qualities[0] if self.qualities else "")
+        exact = (f"{chosen}@{size[0]}x{size[1]}",) if size else ()
+        return (*exact, chosen, resolution)
 
     def lifecycle(self, today: date) -> Lifecycle:
         """The best status of its routes on that day."""

@@ -86,9 +86,13 @@ class Provider(Protocol):
     """What a wire format is: how one call is asked and how its answer is read.
 
     `submit` is given a request bound to one call: `n` is the count of this call.
-    `read` takes any HTTP answer, success or not, and raises the matching error of
-    `shared.errors`; it never raises anything else, whatever the bytes are.
+    `read` takes any HTTP answer, success or not, to `submit` or `poll`, with the request it
+    answers, and raises the matching error of `shared.errors`; it never raises anything else,
+    whatever the bytes are. `DIALECTS` names the variants of the format it knows beside the plain
+    one; a route's row says which its host speaks.
     """
+
+    DIALECTS: frozenset[str]
 
     def submit(self, request: ImageRequest, endpoint: Endpoint) -> httpx.Request: ...
 

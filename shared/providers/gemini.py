@@ -31,7 +31,9 @@ from shared.providers import (
     mask,
     no_poll,
 )
-from shared.providers.google_json import Message, address, pack, post, present, unpack
+from shared.providers.google_json import Message, pack, post, present, unpack
+
+DIALECTS: frozenset[str] = frozenset()
 
 INLINE_LIMIT_BYTES = 20_000_000
 """As base64: above it, sources are uploaded first (documented limit, relays included)."""
@@ -131,7 +133,7 @@ def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
         "safetySettings": options.get("safety_settings"),
         "tools": _tools(options),
     }
-    url = address(endpoint, f"models/{endpoint.wire_model}:generateContent")
+    url = endpoint.address(f"models/{endpoint.wire_model}:generateContent")
     return post(url, endpoint, present(body))
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from shared.domain import Endpoint, Source
 from shared.errors import HTTP_STATUS, ProviderError
 from shared.providers import File, google_errors
-from shared.providers.google_json import Message, address, post
+from shared.providers.google_json import Message, post
 
 
 class _File(Message):
@@ -83,8 +83,8 @@ def read(response: httpx.Response) -> File:
 
 def get(name: str, endpoint: Endpoint) -> httpx.Request:
     """Look at a file by its name, "files/…"."""
-    headers = {"x-goog-api-key": endpoint.key}
-    return httpx.Request("GET", address(endpoint, name), headers=headers)
+    headers = dict(endpoint.headers)
+    return httpx.Request("GET", endpoint.address(name), headers=headers)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

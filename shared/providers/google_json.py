@@ -29,17 +29,12 @@ class Message(BaseModel):
         return {name: item for name, item in value.items() if item is not None}
 
 
-def address(endpoint: Endpoint, path: str) -> str:
-    """The URL of a resource: "models/x:predict" → "https://…/v1beta/models/x:predict"."""
-    return f"{endpoint.base_url.rstrip('/')}/{endpoint.version}/{path}"
-
-
 def post(url: str, endpoint: Endpoint, body: Json) -> httpx.Request:
-    """A call with a JSON body. The key goes in a header: in the URL it would end up in logs."""
+    """A call with a JSON body."""
     return httpx.Request(
         "POST",
         url,
-        headers={"x-goog-api-key": endpoint.key, "content-type": "application/json"},
+        headers={**endpoint.headers, "content-type": "application/json"},
         content=json.dumps(body, default=dict).encode(),
     )
 

@@ -12,7 +12,9 @@ import httpx
 from shared.domain import Endpoint, ImageRequest, Json, Usage
 from shared.errors import HTTP_STATUS, ContentBlocked
 from shared.providers import Done, google_errors, no_poll, no_uploads
-from shared.providers.google_json import Message, address, post, present, unpack
+from shared.providers.google_json import Message, post, present, unpack
+
+DIALECTS: frozenset[str] = frozenset()
 
 _FORMATS = {"png": "image/png", "jpeg": "image/jpeg"}
 
@@ -49,7 +51,7 @@ def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
         "includeSafetyAttributes": options.get("include_safety_attributes"),
         "outputOptions": present(output) or None,
     }
-    url = address(endpoint, f"models/{endpoint.wire_model}:predict")
+    url = endpoint.address(f"models/{endpoint.wire_model}:predict")
     body: Json = {"instances": [{"prompt": request.prompt}], "parameters": present(parameters)}
     return post(url, endpoint, body)
 

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from shared.catalogue.rows import Model
-from shared.domain import Json
+from shared.domain import IMAGE_TYPES, Json
 from shared.sandbox import directives
 from shared.sandbox.directives import Orders
+from shared.sandbox.faults import declared, packed
 from shared.sandbox.gemini_checks import (
     aspect_ratio,
     check_config,
@@ -27,7 +28,6 @@ from shared.sandbox.gemini_checks import (
 )
 from shared.sandbox.gemini_messages import Content, CountTokensRequest, GenerateContentRequest
 from shared.sandbox.gemini_reply import Counts, Reply, by_modality
-from shared.sandbox.google_faults import encoded
 from shared.sandbox.google_files import Files
 from shared.sandbox.google_proto import Refusal, read
 from shared.sandbox.painter import Picture, Source, paint
@@ -182,7 +182,7 @@ def _image(scene: Scene, orders: Orders) -> dict[str, Json]:
             min_bytes=orders.min_bytes,
         )
     )
-    blob: Json = encoded(data, kind, orders, ("mimeType", "data"))
+    blob: Json = {"mimeType": IMAGE_TYPES[declared(kind, orders)], "data": packed(data, orders)}
     return {"inlineData": blob} | _signature(scene, data)
 
 

@@ -17,8 +17,9 @@ from shared.catalogue.rows import Model, Route
 from shared.domain import Json
 from shared.sandbox import directives, gemini, gemini_reply, imagen
 from shared.sandbox.directives import BadDirective, Calls, Orders
+from shared.sandbox.faults import disturbed
 from shared.sandbox.gemini_checks import traits
-from shared.sandbox.google_faults import disturbed, refuse
+from shared.sandbox.google_faults import refuse
 from shared.sandbox.google_files import Files
 from shared.sandbox.google_proto import Refusal, answer, detail, page
 

@@ -14,10 +14,10 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from shared.catalogue.rows import Model, Route
-from shared.domain import Json
+from shared.domain import IMAGE_TYPES, Json
 from shared.sandbox import directives
 from shared.sandbox.directives import Orders
-from shared.sandbox.google_faults import encoded
+from shared.sandbox.faults import declared, packed
 from shared.sandbox.google_proto import Message, Refusal
 from shared.sandbox.painter import Picture, paint
 
@@ -138,4 +138,7 @@ def _picture(scene: Scene, orders: Orders, number: int) -> dict[str, Json]:
             min_bytes=orders.min_bytes,
         )
     )
-    return encoded(data, kind, orders, ("mimeType", "bytesBase64Encoded"))
+    return {
+        "mimeType": IMAGE_TYPES[declared(kind, orders)],
+        "bytesBase64Encoded": packed(data, orders),
+    }

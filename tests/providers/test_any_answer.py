@@ -16,7 +16,7 @@ from shared.providers import Done, Provider, google_files
 from shared.providers.registry import ADAPTERS
 
 GOOGLE = [pytest.param(ADAPTERS[name], id=name) for name in ("gemini", "imagen")]
-ENDPOINT = Endpoint("https://provider.test", "v1beta", "model-1", "provider-key")
+ENDPOINT = Endpoint("https://provider.test", "v1beta", "model-1", "provider-key", "x-goog-api-key")
 EXAMPLES = 100
 NAMES = [
     *("candidates", "content", "parts", "text", "thought", "inlineData", "mimeType", "data"),

@@ -16,7 +16,7 @@ from shared.domain import Endpoint, ImageRequest, Source, Turn
 from shared.errors import Internal
 from shared.providers import Done, gemini, imagen, mask
 
-ENDPOINT = Endpoint("https://provider.test/", "v1beta", "model-1", "provider-key")
+ENDPOINT = Endpoint("https://provider.test/", "v1beta", "model-1", "provider-key", "x-goog-api-key")
 
 
 def png(mode: str, size: tuple[int, int], pixels: list[Any]) -> bytes:

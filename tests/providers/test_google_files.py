@@ -12,7 +12,7 @@ from shared.domain import Endpoint, Source
 from shared.errors import DarkroomError, Misconfigured, ProviderError
 from shared.providers import File, google_files
 
-ENDPOINT = Endpoint("https://provider.test", "v1beta", "model-1", "provider-key")
+ENDPOINT = Endpoint("https://provider.test", "v1beta", "model-1", "provider-key", "x-goog-api-key")
 UPLOAD = "https://provider.test/upload/v1beta/files?upload_id=AOCed&upload_protocol=resumable"
 FILE: dict[str, Any] = {
     "name": "files/nst3vx34zemo",
