@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from functions import http
 from shared import body, openapi, pricing, view
+from shared.catalogue import Catalogue
 from shared.catalogue.rows import Lifecycle, Model
 from shared.catalogue_view import of_model
 from shared.domain import Operation
@@ -47,7 +48,7 @@ async def list_models(request: Request) -> Response:
         if all(fits(model, query[name]) for name, fits in tests.items() if name in query)
     ]
     if "sort" in query:
-        models.sort(key=_sorting(query["sort"], today))
+        models.sort(key=_sorting(query["sort"], app.catalogue, today))
     views = tuple(of_model(model, today) for model in models)
     return http.show(view.list_of(Page(views)), headers=_CACHED)
 
@@ -77,12 +78,12 @@ def _flag(text: str, param: str) -> bool:
     return text == "true"
 
 
-def _sorting(by: str, today: date) -> Callable[[Model], tuple[bool, float]]:
+def _sorting(by: str, catalogue: Catalogue, today: date) -> Callable[[Model], tuple[bool, float]]:
     """Retired models come last: what they cost or how fast they were helps nobody choose."""
     if by == "speed":
         return lambda model: (not model.live(today), model.typical_seconds)
     if by == "price":
-        return lambda model: (not model.live(today), pricing.lowest_micros(model, today))
+        return lambda model: (not model.live(today), pricing.lowest_micros(model, catalogue, today))
     raise InvalidRequest("sort is price or speed.", param="sort")
 
 

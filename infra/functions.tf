@@ -72,6 +72,13 @@ locals {
     }
   }
 
+  # What is only set where the operator chose it.
+  options = {
+    DARKROOM_BLOCKLIST = var.blocklist
+    DARKROOM_CATALOGUE = var.catalogue
+    VERTEX_LOCATION    = var.vertex_location
+  }
+
   public_url = coalesce(var.public_url, "https://${var.region}-${var.project}.cloudfunctions.net")
 }
 
@@ -163,14 +170,17 @@ resource "google_cloudfunctions2_function" "function" {
     all_traffic_on_latest_revision = true
     service_account_email          = google_service_account.function[each.key].email
 
-    environment_variables = {
-      DARKROOM_BUCKET             = google_storage_bucket.images.name
-      DARKROOM_FIRESTORE_DATABASE = google_firestore_database.records.name
-      DARKROOM_PUBLIC_URL         = local.public_url
-      # Else the framework finds out by importing main.py, and then replaces our logging.
-      FUNCTION_USE_ASGI    = "true"
-      GOOGLE_CLOUD_PROJECT = var.project
-    }
+    environment_variables = merge(
+      {
+        DARKROOM_BUCKET             = google_storage_bucket.images.name
+        DARKROOM_FIRESTORE_DATABASE = google_firestore_database.records.name
+        DARKROOM_PUBLIC_URL         = local.public_url
+        # Else the framework finds out by importing main.py, and then replaces our logging.
+        FUNCTION_USE_ASGI    = "true"
+        GOOGLE_CLOUD_PROJECT = var.project
+      },
+      { for name, value in local.options : name => value if value != null },
+    )
 
     dynamic "secret_environment_variables" {
       for_each = local.mounts[each.key]

@@ -57,6 +57,15 @@ resource "google_project_iam_member" "function" {
   }
 }
 
+# Vertex AI has no smaller role that may ask a model for something.
+resource "google_project_iam_member" "vertex" {
+  for_each = { for name, function in local.functions : name => function if function.calls_providers && var.vertex_location != null }
+
+  project = var.project
+  role    = "roles/aiplatform.user"
+  member  = google_service_account.function[each.key].member
+}
+
 resource "google_service_account_iam_member" "function" {
   for_each = { for key, grant in local._grants : key => grant if grant.on == "itself" }
 

@@ -12,9 +12,10 @@ locals {
   }
 
   unindexed = {
-    requests = ["body", "created_at", "lease_until", "writer"]
-    shards   = ["lots", "spent", "writer"]
-    usage    = ["rows"]
+    providers = ["calls", "writer"]
+    requests  = ["body", "created_at", "lease_until", "writer"]
+    shards    = ["lots", "spent", "writer"]
+    usage     = ["rows"]
   }
 }
 

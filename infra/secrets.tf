@@ -1,7 +1,7 @@
 # Containers only: a value given here would lie in the state for all its readers.
 locals {
-  # The `env` of every row of shared/catalogue/providers.toml.
-  providers = toset(["GEMINI"])
+  # The `env` of every row of shared/catalogue/providers.toml that has a key.
+  providers = toset(["ARK", "GEMINI", "LAOZHANG", "OPENAI", "OPENROUTER", "THREEDAISTUDIO"])
 
   # A secret is named as the variable it becomes.
   secrets = toset(concat(

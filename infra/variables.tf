@@ -1,3 +1,25 @@
+variable "blocklist" {
+  description = "A file of words no prompt may contain, by its path in this repository; null: none. See README.md, \"Words you do not allow\"."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.blocklist == null || can(file("${path.module}/../${var.blocklist}"))
+    error_message = "There is no such file in the repository."
+  }
+}
+
+variable "catalogue" {
+  description = "A file that adds or changes catalogue rows, by its path in this repository; null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.catalogue == null || can(file("${path.module}/../${var.catalogue}"))
+    error_message = "There is no such file in the repository."
+  }
+}
+
 variable "database" {
   description = "The Firestore database's id. A database of its own keeps other applications of the project out."
   type        = string
@@ -52,4 +74,15 @@ variable "region" {
   description = "Where everything runs and lies; it cannot be changed later without losing the data."
   type        = string
   default     = "us-central1"
+}
+
+variable "vertex_location" {
+  description = "Where Vertex AI serves the Gemini models to the functions' own service accounts, e.g. \"global\"; null: not at all."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.vertex_location == null || can(regex("^[a-z][a-z0-9-]+$", var.vertex_location))
+    error_message = "A location such as global or europe-west4."
+  }
 }

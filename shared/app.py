@@ -14,12 +14,19 @@ from typing import Any, TypeVar
 
 import httpx
 
+from shared import blocklist
 from shared.accounts import Accounts
+from shared.blocklist import Blocklist
+from shared.breaker import Breaker
 from shared.catalogue import Catalogue, load
 from shared.domain import Caller
-from shared.fetch import Fetcher
+from shared.endpoints import Endpoints
+from shared.exchange import MAX_PICTURE_BYTES, Exchange
+from shared.fetch import Fetcher, Resolve, system_resolve
 from shared.ledger import MAX_SHARDS
 from shared.links import Links
+from shared.oauth import ServiceAccount
+from shared.pacer import Pacer
 from shared.records import Records
 from shared.sandbox import InProcess, Sandbox
 from shared.settings import BadSettings, Settings
@@ -30,6 +37,8 @@ from shared.transport import Transport
 T = TypeVar("T")
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], Awaitable[None]]
+_PICTURE_S = 60.0
+"""How long a picture that a provider only points to may take."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -56,6 +65,7 @@ class App:
     accounts: Accounts
     fetcher: Fetcher
     links: Links
+    blocklist: Blocklist
     clock: Clock = utc_now
     new_id: Callable[[], str] = new_id
     sleep: Sleep = asyncio.sleep
@@ -102,33 +112,66 @@ def build(
     clock: Clock = utc_now,
     sleep: Sleep = asyncio.sleep,
     live: httpx.AsyncBaseTransport | None = None,
+    resolve: Resolve = system_resolve,
 ) -> App:
-    """The App of these settings; nothing is connected yet. `live` stands in for the network
-    between us and the providers. Raises BadCatalogue, BadSettings."""
+    """The App of these settings; nothing is connected yet. `live` and `resolve` stand in for the
+    network between us and the providers. Raises BadCatalogue, BadSettings."""
     if not settings.signing_secret:
         raise BadSettings("there is no DARKROOM_SIGNING_SECRET to sign links with")
     catalogue, random = load(settings.catalogue_overlay), Random()  # noqa: S311 # jitter, no secret
     records = _records(settings, random)
-    sandbox = InProcess(Sandbox(catalogue, clock), sleep)
     return App(
         settings=settings,
         catalogue=catalogue,
         records=records,
         storage=_storage(settings),
-        transport=Transport(
-            catalogue=catalogue,
-            credentials=settings.credentials,
-            live=httpx.AsyncClient(
-                transport=live, timeout=_timeouts(), limits=_limits(), trust_env=False
-            ),
-            sandbox=httpx.AsyncClient(transport=sandbox, timeout=_timeouts()),
-            sleep=sleep,
-            random=random,
-        ),
+        transport=_transport(settings, catalogue, records, Network(clock, sleep, live, resolve)),
         accounts=Accounts(records, monotonic),
         fetcher=Fetcher(allow_private=settings.allow_private_urls),
         links=Links(settings.public_url, settings.signing_secret.encode()),
+        blocklist=blocklist.load(settings.blocklist),
         clock=clock,
+        sleep=sleep,
+        random=random,
+    )
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a transport reaches the world with, and the time it goes by."""
+
+    clock: Clock
+    sleep: Sleep
+    live: httpx.AsyncBaseTransport | None
+    resolve: Resolve
+
+
+def _transport(
+    settings: Settings, catalogue: Catalogue, records: Records, network: Network
+) -> Transport:
+    random, sleep = Random(), network.sleep  # noqa: S311 # jitter, no secret
+    sandbox = InProcess(Sandbox(catalogue, network.clock), sleep)
+    exchange = Exchange(
+        live=httpx.AsyncClient(
+            transport=network.live, timeout=_timeouts(), limits=_limits(), trust_env=False
+        ),
+        sandbox=httpx.AsyncClient(transport=sandbox, timeout=_timeouts()),
+        pictures=Fetcher(
+            transport=network.live,
+            resolve=network.resolve,
+            allow_private=settings.allow_private_urls,
+            max_bytes=MAX_PICTURE_BYTES,
+            timeout_s=_PICTURE_S,
+        ),
+        sleep=sleep,
+    )
+    token = ServiceAccount().token
+    return Transport(
+        catalogue=catalogue,
+        endpoints=Endpoints(catalogue, settings.credentials, settings.project, token),
+        exchange=exchange,
+        pacer=Pacer(records, network.clock, random, sleep),
+        breaker=Breaker(monotonic),
         sleep=sleep,
         random=random,
     )

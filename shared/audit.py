@@ -215,8 +215,10 @@ def _problems(record: Record) -> Iterator[str]:
         unit = record.quote.unit_micros.get(route_key)
         if unit is None:
             yield f"it was made by {route_key}, which was not quoted"
-        elif charged != unit * min(images, record.n):
+        elif record.basis == "row" and charged != unit * min(images, record.n):
             yield f"{usd(charged)} were charged for {images} images at {usd(unit)}"
+        elif record.basis == "cache" and charged:
+            yield f"{usd(charged)} were charged for pictures made before"
 
 
 async def _newest_first(

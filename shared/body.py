@@ -84,7 +84,9 @@ class GenerateBody(Body):
     output_quality: int | None = Field(None, ge=1, le=100)
     route: RouteBody = Field(default_factory=RouteBody)
     delivery: Literal["url", "b64_json"] = "url"
-    cache: bool = False
+    cache: bool = Field(
+        False, description="Take the pictures of an identical earlier request, for nothing"
+    )
     timeout_s: float = Field(300.0, ge=1, le=900, description="How long you want to wait")
     webhook_url: str | None = None
     metadata: Metadata = Field(default_factory=dict)
@@ -206,8 +208,6 @@ def _available(body: G) -> G:
         raise InvalidRequest(
             f"There is no template named {body.template.name!r}.", param="template.name"
         )
-    if body.cache:
-        raise InvalidRequest("This version keeps no cache: leave cache out.", param="cache")
     if body.webhook_url is not None:
         raise InvalidRequest(
             "This version sends no webhooks: leave webhook_url out.", param="webhook_url"
@@ -261,6 +261,7 @@ def _request(operation: Operation, body: GenerateBody, files: Files) -> ImageReq
         timeout_s=body.timeout_s,
         metadata=body.metadata,
         options=body.options,
+        cache=body.cache,
         refs=tuple(refs),
         mask_ref=mask,
         previous_request_id=edit_body.previous_request_id,

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from shared import sizes
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Model, Option
-from shared.domain import ImageRequest, Json
+from shared.domain import ImageRequest, Json, Size
 from shared.errors import InvalidRequest
 
 
@@ -52,8 +53,14 @@ def misfits(request: ImageRequest, model: Model) -> Iterator[Misfit]:
     yield from _choice(request.quality, model.qualities, "quality", "qualities")
     yield from _choice(request.background, model.backgrounds, "background", "backgrounds")
     yield from _choice(request.output_format, model.output_formats, "output_format", "formats")
+    if request.background == "transparent" and request.output_format == "jpeg":
+        yield Misfit(
+            "output_format", "cannot make a transparent background in jpeg: use png or webp"
+        )
     if request.seed is not None and not model.seed:
         yield Misfit("seed", "takes no seed")
+    if "size" in request.options and (request.aspect_ratio or request.resolution):
+        yield Misfit("options.size", "takes a size or an aspect ratio and resolution, not both")
     yield from _image_misfits(request, model)
     for name, value in request.options.items():
         yield from _option_misfits(name, value, model.options)
@@ -92,6 +99,8 @@ def _wrong(value: Json, option: Option) -> str | None:
         return _wrong_number(value, option)
     if option.kind == "list":
         return _wrong_list(value, option)
+    if option.kind == "size":
+        return _wrong_size(value, option)
     kinds: Mapping[str, type] = {"string": str, "boolean": bool, "object": dict}
     if not isinstance(value, kinds[option.kind]):
         return f"a {option.kind}"
@@ -108,6 +117,30 @@ def _wrong_number(value: Json, option: Option) -> str | None:
         return None
     noun = "a whole number" if option.kind == "integer" else "a number"
     return f"{noun} from {low:g} to {high:g}"
+
+
+def _wrong_size(value: Json, option: Option) -> str | None:
+    if value in option.values:
+        return None
+    size = sizes.pixels(value) if isinstance(value, str) else None
+    if size and _fits(size, option):
+        return None
+    most = f" to {option.max:.0f}" if option.max else ""
+    words = [f"WIDTHxHEIGHT of {option.min or 1:.0f}{most} pixels in all"]
+    words += [f"sides that divide by {option.step}"] if option.step > 1 else []
+    words += [f"no side over {option.longest}"] if option.longest else []
+    words += [f"no side over {option.widest:g} times the other"] if option.widest else []
+    return ", ".join([*option.values, *words])
+
+
+def _fits(size: Size, option: Option) -> bool:
+    short, long = min(size), max(size)
+    return (
+        (option.min or 1) <= short * long <= (option.max or float("inf"))
+        and long <= (option.longest or long)
+        and long <= short * (option.widest or long)
+        and not any(side % option.step for side in size)
+    )
 
 
 def _wrong_list(value: Json, option: Option) -> str | None:

@@ -11,7 +11,8 @@ from shared.view import View
 
 
 class PriceView(View):
-    """The price of one unit, flat or by resolution."""
+    """The price of one unit: in dollars an image or a million tokens, or in the provider's credits
+    an image; flat, or by resolution, quality, quality and size, or kind of token."""
 
     unit: str
     usd: str | None = None
@@ -55,6 +56,8 @@ class ModelView(View):
     multi_turn: bool
     streaming: bool
     output_formats: list[str]
+    qualities: list[str]
+    backgrounds: list[str]
     options: list[str]
     typical_seconds: float
     prompt_limit: int
@@ -86,6 +89,8 @@ def of_model(model: Model, today: date) -> ModelView:
         multi_turn=model.multi_turn,
         streaming=model.streaming,
         output_formats=list(model.output_formats),
+        qualities=list(model.qualities),
+        backgrounds=list(model.backgrounds),
         options=list(model.options),
         typical_seconds=model.typical_seconds,
         prompt_limit=model.prompt_limit,
@@ -110,4 +115,6 @@ def _route(route: Route, today: date) -> RouteView:
 def _price(price: Price) -> PriceView:
     if price.by is None:
         return PriceView(unit=price.unit, usd=usd(price.usd or 0))
+    if price.unit == "credit":
+        return PriceView(unit=price.unit, by={k: f"{v / 1e6:g}" for k, v in price.by.items()})
     return PriceView(unit=price.unit, by={k: usd(v) for k, v in price.by.items()})

@@ -15,6 +15,9 @@ Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Delivery = Literal["url", "b64_json"]
 Preference = Literal["order", "cost", "speed"]
 Auth = Literal["bearer", "x-goog-api-key", "service-account"]
+Basis = Literal["row", "usage", "free", "cache"]
+"""What a charge follows from: the listed price, what the provider counted, a free allowance, or an
+earlier request's pictures."""
 Size = tuple[int, int]
 """Width and height in pixels."""
 
@@ -134,6 +137,7 @@ class ImageRequest:
     providers: tuple[str, ...] = ()
     fallback: bool = True
     delivery: Delivery = "url"
+    cache: bool = False
     timeout_s: float = 300.0
     metadata: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Json] = field(default_factory=dict)
@@ -224,12 +228,14 @@ class Hold:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One call to a provider: `outcome` is "succeeded" or an error code."""
+    """One call to a provider: `outcome` is "succeeded" or an error code, `cost_micros` what it cost
+    the operator, delivered or not."""
 
     provider: str
     outcome: str
     status: int | None
     latency_ms: int
+    cost_micros: int = 0
 
 
 @dataclass(frozen=True)
@@ -262,9 +268,11 @@ class Problem:
 class Record:
     """One request from admission to its end: what was asked, held, tried, delivered and charged.
 
-    `n` is how many pictures were asked for. While `status` is "running" the hold is open, and
-    `lease_until` says when it counts as dead.
-    `fingerprint` is the SHA-256 of the body, for idempotency; `version` is the backend's token for
+    `n` is how many pictures were asked for; `credits` is the charge in the provider's own credits,
+    where it has some. While `status` is "running" the hold is open, and `lease_until` says when it
+    counts as dead.
+    `fingerprint` is the SHA-256 of the body, for idempotency, `cache_key` that of what decides the
+    pictures; `version` is the backend's token for
     the stored state, needed to end the hold exactly once.
     """
 
@@ -284,12 +292,15 @@ class Record:
     lease_until: datetime
     n: int = 1
     idempotency_key: str | None = None
+    cache_key: str | None = None
     previous_request_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     provider: str | None = None
     images: tuple[Image, ...] = ()
     text: str | None = None
     charged_micros: int = 0
+    basis: Basis = "row"
+    credits: int | None = None
     usage: Usage = Usage()
     attempts: tuple[Attempt, ...] = ()
     error: Problem | None = None
@@ -301,6 +312,11 @@ class Record:
     def open(self) -> bool:
         """Whether it has not ended yet."""
         return self.status in ("queued", "running")
+
+    @property
+    def cost_micros(self) -> int:
+        """What every call made for it cost the operator, the failed ones too."""
+        return sum(attempt.cost_micros for attempt in self.attempts)
 
 
 EntryKind = Literal["grant", "charge", "expiry"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from shared import pricing, routing
+from shared import pricing, routing, sizes
 from shared.body import Parsed
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Route
@@ -53,22 +53,22 @@ def estimate(parsed: Parsed, catalogue: Catalogue, today: date) -> EstimateView:
     pictures = request.n * parsed.count
 
     def shown(route: Route) -> EstimateRouteView:
-        model = catalogue.models[route.model]
-        unit = pricing.unit_micros(request, route, model)
-        batch = pricing.batch_unit_micros(request, route, model)
+        offer = catalogue.offer(route)
+        unit = pricing.unit_micros(request, route, catalogue)
+        batch = pricing.batch_unit_micros(request, route, catalogue)
         return EstimateRouteView(
-            model=model.id,
+            model=offer.id,
             provider=route.provider,
             unit_usd=usd(unit),
             total_usd=usd(unit * pictures),
             batch_total_usd=None if batch is None else usd(batch * pictures),
             free_tier=route.free_tier,
-            seconds=model.typical_seconds,
-            why=_why(route, pricing.resolution_of(request, model), today),
+            seconds=offer.typical_seconds,
+            why=_why(route, sizes.resolution_of(request, offer), today),
         )
 
     def cost(route: Route) -> int:
-        return pricing.unit_micros(request, route, catalogue.models[route.model])
+        return pricing.unit_micros(request, route, catalogue)
 
     return EstimateView(
         routes=[shown(route) for route in sorted(plan.routes, key=cost)],

@@ -7,10 +7,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from shared import admission, ledger, log, names, pixels, pricing, routing, sources
+from shared import admission, cache, ledger, log, names, pixels, pricing, routing, sources
 from shared.app import App
 from shared.catalogue.rows import Route
 from shared.domain import (
@@ -34,9 +34,10 @@ from shared.errors import (
     OutcomeUnknown,
     ProviderError,
 )
+from shared.exchange import Errand
 from shared.records import HoldEnded
-from shared.settlement import NotSettled, image_of, release, settle
-from shared.transport import Errand, Result
+from shared.settlement import NotSettled, image_of, release, settle, settle_from_cache
+from shared.transport import Result
 
 _MARGIN_S = 300.0
 """What a lease has beyond the caller's time and one call to the slowest provider, to store in."""
@@ -72,23 +73,34 @@ async def run(app: App, ask: Ask) -> Answer:
     standing = await app.records.look(caller.account_id, request_id)
     if standing.request is not None:
         return _earlier(standing.request, ask.fingerprint)
+    app.blocklist.check(ask.request)
     open_to = app.transport.open_to(test=caller.test)
     routes = routing.plan(ask.request, app.catalogue, open_to, app.today()).routes
     quote = pricing.quote(ask.request, routes, app.catalogue, test=caller.test)
     # Who could not be admitted anyway is told before anything is fetched or opened for them.
-    ledger.reserve(standing, quote.micros, app.clock(), app.random)
+    least = 0 if ask.request.cache else quote.micros
+    ledger.reserve(standing, least, app.clock(), app.random)
     request = await _loaded(app, ask, deadline)
+    # What a picture's shape is taken from is at hand now.
+    quote = pricing.quote(request, routes, app.catalogue, test=caller.test)
+    draft = _draft(app, ask, request_id, routes, quote)
+    draft = replace(draft, cache_key=await asyncio.to_thread(cache.key, request, routes[0], caller))
+    earlier = await cache.find(app, draft) if request.cache else None
+    if earlier is not None:
+        draft = replace(draft, quote=Quote({f"{earlier.provider}:{earlier.model}": 0}, 0, 0))
     try:
         record = await admission.reserve(
             app.records,
             standing,
-            _draft(app, ask, request_id, routes, quote),
+            draft,
             app.clock,
             app.random,
             app.sleep,
         )
     except admission.Taken as taken:
         return _earlier(taken.record, ask.fingerprint)
+    if earlier is not None:
+        return Answer(await settle_from_cache(app, record, earlier))
     work = app.spawn(record.id, _finish(app, record, request, routes, deadline))
     return await _wait(work, record, deadline)
 
@@ -153,7 +165,7 @@ async def _end(
     errand, result = Errand(record.id, record.sandbox, deadline), None
     try:
         result = await app.transport.run(request, routes, errand)
-        pictures = await _converted(request, result.pictures)
+        pictures = await _converted(request, result)
         stored = await _store(app, record, pictures, result.route)
     except Exception as crash:
         log.crash("request.crashed", crash)
@@ -171,16 +183,16 @@ async def _end(
         return Answer(error.record, pictures)
 
 
-async def _converted(request: ImageRequest, pictures: tuple[Picture, ...]) -> tuple[Picture, ...]:
+async def _converted(request: ImageRequest, result: Result) -> tuple[Picture, ...]:
     """The pictures in the format asked for, without those that cannot be brought into it. A
     provider's own bytes are left as they are, with what they say of their origin."""
     wanted = request.output_format
     if wanted is None:
-        return pictures
+        return result.pictures
+    done_there = request.output_quality is None or wanted in result.route.makes
 
     async def one(picture: Picture) -> Picture | None:
-        as_it_is = picture.content_type == IMAGE_TYPES[wanted]
-        if as_it_is and request.output_quality is None:
+        if picture.content_type == IMAGE_TYPES[wanted] and done_there:
             return picture
         try:
             quality = request.output_quality
@@ -189,7 +201,7 @@ async def _converted(request: ImageRequest, pictures: tuple[Picture, ...]) -> tu
             log.event("picture.not_converted", severity="WARNING", private=error.private)
             return None
 
-    found = await asyncio.gather(*map(one, pictures))
+    found = await asyncio.gather(*map(one, result.pictures))
     return tuple(picture for picture in found if picture is not None)
 
 

@@ -1,54 +1,143 @@
-"""Request × routes → Quote, pure. All amounts are integer micro-dollars."""
+"""Request × routes → Quote, and what a call came to, pure. All amounts are integer micro-dollars.
+
+A price by tokens is estimated from what the catalogue knows of a picture, and charged by what the
+provider counted; any other is charged as listed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
 
+from shared import sizes
 from shared.catalogue import Catalogue
-from shared.catalogue.rows import Model, Route
-from shared.domain import ImageRequest, Quote
+from shared.catalogue.offers import square
+from shared.catalogue.rows import Model, Price, Provider, Route
+from shared.domain import ImageRequest, Quote, Size, Usage
+
+_MILLION = 1_000_000
+_CHARACTERS_PER_TOKEN = 4
+_SQUARE_PIXELS = 1024 * 1024
 
 
-def resolution_of(request: ImageRequest, model: Model) -> str:
-    """The resolution that will be made: the one asked for, else the model's default."""
-    return request.resolution or model.resolutions[0]
+def unit_micros(request: ImageRequest, route: Route, catalogue: Catalogue) -> int:
+    """What one picture of this request costs by a route: the most it may, where its size is not
+    known yet, and an estimate where the price is by tokens."""
+    return _unit_micros(request, route.price, route, catalogue)
 
 
-def unit_micros(request: ImageRequest, route: Route, model: Model) -> int:
-    """What one picture of this request costs by a route."""
-    micros = route.price.micros(resolution_of(request, model))
-    if micros is None:
-        raise ValueError(f"{route.key} has no price for {resolution_of(request, model)}")
-    return micros
-
-
-def lowest_micros(model: Model, today: date) -> int:
-    """The least a picture at the model's default resolution costs, by its live routes if any."""
-    live = [route for route in model.routes if route.live(today)] or model.routes
-    prices = (route.price.micros(model.resolutions[0]) for route in live)
-    return min(price for price in prices if price is not None)
-
-
-def batch_unit_micros(request: ImageRequest, route: Route, model: Model) -> int | None:
+def batch_unit_micros(request: ImageRequest, route: Route, catalogue: Catalogue) -> int | None:
     """What one picture costs in a batch by a route; None where it has no batch price."""
     price = route.batch_price
-    return None if price is None else price.micros(resolution_of(request, model))
+    return None if price is None else _unit_micros(request, price, route, catalogue)
+
+
+def lowest_micros(model: Model, catalogue: Catalogue, today: date) -> int:
+    """The least a picture costs with every field left out, by the model's live routes if any."""
+    request = ImageRequest("generate", model.id, "")
+    live = [route for route in model.routes if route.live(today)] or model.routes
+    return min(unit_micros(request, route, catalogue) for route in live)
 
 
 def quote(
     request: ImageRequest, routes: Sequence[Route], catalogue: Catalogue, *, test: bool
 ) -> Quote:
-    """Hold the dearest route that may serve it, and estimate the first. A test key's pictures
-    cost nothing."""
-    units = {r.key: unit_micros(request, r, catalogue.models[r.model]) for r in routes}
+    """Hold the dearest route that may serve it, and estimate the first. An estimate by tokens is
+    held with a quarter more. A test key's pictures cost nothing."""
+    priced = [r for r in routes if not _gratis(r, catalogue)]
+    units = dict.fromkeys((r.key for r in routes), 0)
+    units |= {r.key: unit_micros(request, r, catalogue) for r in priced}
     listed = units[routes[0].key] * request.n
     if test:
         return Quote(dict.fromkeys(units, 0), 0, listed)
-    return Quote(units, max(units.values()) * request.n, listed)
+    most = max(_up(units[r.key] * 5, 4) if metered(r) else units[r.key] for r in routes)
+    return Quote(units, most * request.n, listed)
+
+
+def metered(route: Route) -> bool:
+    """Whether its price follows what the provider counts."""
+    return route.price.unit == "million_tokens"
+
+
+def cost_micros(usage: Usage, route: Route, unit: int) -> int:
+    """What a call that made `usage.images` pictures cost: what the provider says or its tokens come
+    to, where the price goes by them, else the unit price for each."""
+    price = route.price
+    if price.unit != "million_tokens" or price.by is None:
+        return unit * usage.images
+    if usage.cost_micros is not None:
+        return usage.cost_micros
+    if not usage.output_tokens:
+        return unit * usage.images
+    counts = {
+        "text_in": usage.input_tokens - usage.source_tokens,
+        "image_in": usage.source_tokens,
+        "text_out": usage.output_tokens - usage.image_tokens,
+        "image_out": usage.image_tokens,
+    }
+    return _up(sum(max(0, count) * price.by[kind] for kind, count in counts.items()), _MILLION)
+
+
+def credits_of(micros: int, route: Route, provider: Provider) -> int | None:
+    """An amount in the provider's credits; None where its price is not in them."""
+    if route.price.unit != "credit" or not provider.credit_usd:
+        return None
+    return (micros + provider.credit_usd // 2) // provider.credit_usd
 
 
 def usd(micros: int) -> str:
     """Micro-dollars as the contract writes them: 134000 → "0.134000"."""
     sign = "-" if micros < 0 else ""
-    return f"{sign}{abs(micros) // 1_000_000}.{abs(micros) % 1_000_000:06d}"
+    return f"{sign}{abs(micros) // _MILLION}.{abs(micros) % _MILLION:06d}"
+
+
+def _gratis(route: Route, catalogue: Catalogue) -> bool:
+    """Whether its provider serves it free or not at all."""
+    free = catalogue.providers[route.provider].free
+    return free is not None and free.then == "refused"
+
+
+def _unit_micros(request: ImageRequest, price: Price, route: Route, catalogue: Catalogue) -> int:
+    offer, provider = catalogue.offer(route), catalogue.providers[route.provider]
+    resolution = sizes.resolution_of(request, offer)
+    found = [
+        _picture_micros(price, offer, provider, (request.quality, resolution, size))
+        for size in sizes.sizes_of(request, offer)
+    ]
+    return max(found) + _input_micros(request, price, offer)
+
+
+def _picture_micros(
+    price: Price, offer: Model, provider: Provider, chosen: tuple[str | None, str, Size]
+) -> int:
+    """One picture of that quality, resolution and size, without what goes in."""
+    keys = offer.price_keys(*chosen)
+    if price.unit == "million_tokens":
+        tokens = image_tokens(offer, keys, chosen[2])
+        return _up(tokens * (price.by or {})["image_out"], _MILLION)
+    amount = price.at(keys)
+    if amount is None:
+        raise ValueError(f"{offer.id} has no price for {keys}")
+    return _up(amount * (provider.credit_usd or 0), _MILLION) if price.unit == "credit" else amount
+
+
+def image_tokens(offer: Model, keys: tuple[str, ...], size: Size) -> int:
+    """The tokens of a picture: as listed, else those of the square one of its quality by area,
+    which is no less than was ever counted."""
+    listed = next((offer.image_tokens[k] for k in keys if k in offer.image_tokens), None)
+    if listed is not None:
+        return listed
+    quality = keys[-2]
+    return _up(offer.image_tokens[square(quality)] * size[0] * size[1], _SQUARE_PIXELS)
+
+
+def _input_micros(request: ImageRequest, price: Price, offer: Model) -> int:
+    if price.unit != "million_tokens" or price.by is None:
+        return 0
+    images = len(request.refs) + (request.mask_ref is not None)
+    text = _up(len(request.prompt), _CHARACTERS_PER_TOKEN) * price.by["text_in"]
+    return _up(text + images * offer.source_tokens * price.by["image_in"], _MILLION)
+
+
+def _up(value: int, by: int) -> int:
+    """Divided and rounded up."""
+    return -(-value // by)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 
-from shared import capabilities, pricing
+from shared import capabilities, pricing, sizes
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Model, Route
 from shared.domain import ImageRequest
@@ -74,20 +74,26 @@ def consider(
     return Plan(tuple(sorted(routes, key=_order(request, catalogue))), tuple(excluded))
 
 
-def calls(request: ImageRequest, route: Route, model: Model) -> Iterator[ImageRequest]:
-    """The request as the calls a route needs for it, each fitted to the model: its share of the
-    pictures, a seed of its own, and a resolution only where the model has a choice."""
-    start = 0
+def calls(request: ImageRequest, route: Route, offer: Model) -> Iterator[ImageRequest]:
+    """The request as the calls a route needs for it, each fitted to what the route offers: its
+    share of the pictures, a seed of its own, the size, a resolution only where there is a choice,
+    and a format only where the provider makes it."""
+    start, size = 0, sizes.size_of(request, offer)
+    resolution, ratio = sizes.resolution_of(request, offer), sizes.ratio_of(request, offer)
+    made = request.output_format in route.makes
     while start < request.n:
         count = min(route.images_per_call, request.n - start)
         yield replace(
             request,
-            model=model.id,
+            model=offer.id,
             n=count,
             seed=None if request.seed is None else (request.seed + start) % SEEDS,
-            resolution=(
-                pricing.resolution_of(request, model) if len(model.resolutions) > 1 else None
-            ),
+            resolution=resolution if len(offer.resolutions) > 1 else None,
+            size=size,
+            size_name=route.size_names.get(ratio or "", {}).get(resolution),
+            output_format=request.output_format if made else None,
+            output_quality=request.output_quality if made else None,
+            options={k: v for k, v in request.options.items() if k != "size"},
         )
         start += count
 
@@ -109,20 +115,20 @@ def _why_not(
     open_: Container[str],
     today: date,
 ) -> Exclusion | None:
-    model, provider = catalogue.models[route.model], catalogue.providers[route.provider]
-    excluded = Exclusion(model.id, provider.id, "")
+    offer, provider = catalogue.offer(route), catalogue.providers[route.provider]
+    excluded = Exclusion(offer.id, provider.id, "")
     if not route.live(today):
         since = f" on {route.shutdown}" if route.shutdown else ""
         return replace(excluded, reason=f"retired{since}")
-    misfit = next(capabilities.misfits(request, model), None)
+    misfit = next(capabilities.misfits(request, offer), None)
     if misfit is not None:
-        reason = f"{misfit.param}: {model.id} {misfit.reason}"
+        reason = f"{misfit.param}: {offer.id} {misfit.reason}"
         return replace(excluded, reason=reason, param=misfit.param)
     if request.providers and provider.id not in request.providers:
         return replace(excluded, reason="not among route.providers")
     if provider.id not in open_:
-        variable = f"{provider.env}_API_KEY"
-        return replace(excluded, reason=f"{variable} is not set", unset=variable)
+        unset = provider.opened_by
+        return replace(excluded, reason=f"{unset} is not set", unset=unset)
     return None
 
 
@@ -131,12 +137,12 @@ def _order(request: ImageRequest, catalogue: Catalogue) -> Callable[[Route], tup
     order unless something is. Deprecated routes come after others that are equal."""
 
     def key(route: Route) -> tuple[float, ...]:
-        model, cost = catalogue.models[route.model], _cost(request, route, catalogue)
-        aging = route.status == "deprecated"
+        seconds = catalogue.offer(route).typical_seconds
+        cost, aging = _cost(request, route, catalogue), route.status == "deprecated"
         if request.prefer == "speed":
-            return (model.typical_seconds, cost, aging)
+            return (seconds, cost, aging)
         if request.prefer == "cost" or request.model == AUTO:
-            return (cost, aging, model.typical_seconds)
+            return (cost, aging, seconds)
         return ()
 
     return key
@@ -155,7 +161,7 @@ def _no_dearer(request: ImageRequest, found: Plan, catalogue: Catalogue) -> Plan
 
 
 def _cost(request: ImageRequest, route: Route, catalogue: Catalogue) -> int:
-    return pricing.unit_micros(request, route, catalogue.models[route.model])
+    return pricing.unit_micros(request, route, catalogue)
 
 
 def _nothing(request: ImageRequest, found: Plan) -> InvalidRequest | Misconfigured:

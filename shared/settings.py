@@ -15,10 +15,11 @@ class BadSettings(Exception):
 @dataclass(frozen=True)
 class Credential:
     """A provider account: `key` is None where none is set, `base_url` where the catalogue's is
-    used."""
+    used, `location` where it has none."""
 
     key: str | None = field(default=None, repr=False)
     base_url: str | None = None
+    location: str | None = None
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,13 @@ class Settings:
     bucket: str | None = None
     firestore_database: str | None = None
     catalogue_overlay: Path | None = None
+    blocklist: Path | None = None
     allow_private_urls: bool = False
     test_key: str | None = field(default=None, repr=False)
     signing_secret: str | None = field(default=None, repr=False)
     log_level: str = "INFO"
     credentials: Mapping[str, Credential] = field(default_factory=dict)
-    """By the prefix of their variables: GEMINI for GEMINI_API_KEY and GEMINI_BASE_URL."""
+    """By the prefix of their variables: X for X_API_KEY, X_BASE_URL and X_LOCATION."""
 
     @property
     def local(self) -> bool:
@@ -59,6 +61,7 @@ class Settings:
             bucket=env.get("DARKROOM_BUCKET"),
             firestore_database=env.get("DARKROOM_FIRESTORE_DATABASE"),
             catalogue_overlay=_path(env.get("DARKROOM_CATALOGUE")),
+            blocklist=_path(env.get("DARKROOM_BLOCKLIST")),
             allow_private_urls=env.get("DARKROOM_ALLOW_PRIVATE_URLS") == "1",
             test_key=env.get("DARKROOM_TEST_KEY"),
             signing_secret=env.get("DARKROOM_SIGNING_SECRET"),
@@ -92,11 +95,15 @@ def _credentials(env: Mapping[str, str]) -> dict[str, Credential]:
     prefixes = {
         name.removesuffix(suffix)
         for name in env
-        for suffix in ("_API_KEY", "_BASE_URL")
+        for suffix in ("_API_KEY", "_BASE_URL", "_LOCATION")
         if name.endswith(suffix)
     }
     return {
-        prefix: Credential(env.get(f"{prefix}_API_KEY"), _base_url(env.get(f"{prefix}_BASE_URL")))
+        prefix: Credential(
+            env.get(f"{prefix}_API_KEY"),
+            _base_url(env.get(f"{prefix}_BASE_URL")),
+            env.get(f"{prefix}_LOCATION"),
+        )
         for prefix in prefixes
     }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from shared import ledger, log, names
+from shared import ledger, log, names, pricing
 from shared.app import App
-from shared.domain import Image, Picture, Problem, Record
+from shared.catalogue.rows import Route
+from shared.domain import Basis, Image, Picture, Problem, Record
 from shared.errors import ContentBlocked, DarkroomError, NoImage, ProviderError, problem_of
 from shared.records import HoldEnded
 from shared.transport import Result
@@ -27,9 +28,9 @@ async def settle(
 ) -> Record:
     """Charge what was delivered and free the rest of the hold. `result` is None when the pictures
     were found by `sweep` and nothing more is known of the call. Raises HoldEnded, NotSettled."""
-    provider, model = route_key.split(":", 1)
-    # Pictures beyond those asked for are a gift of the provider's.
-    charged = record.quote.unit_micros[route_key] * min(len(images), record.n)
+    route = app.catalogue.route(route_key)
+    provider, model = route.provider, route.model
+    charged = _charge(record, route, len(images), result)
     ended = replace(
         record,
         status="succeeded",
@@ -37,6 +38,8 @@ async def settle(
         model=model,
         images=images,
         charged_micros=charged,
+        basis=_basis(record, route, result),
+        credits=pricing.credits_of(charged, route, app.catalogue.providers[provider]),
         error=_shortfall(record, provider, len(images), result.error if result else None),
         completed_at=app.clock(),
     )
@@ -59,8 +62,27 @@ async def settle(
         provider=provider,
         images=len(images),
         charged_micros=charged,
+        cost_micros=ended.cost_micros,
         sandbox=record.sandbox,
     )
+    return ended
+
+
+async def settle_from_cache(app: App, record: Record, earlier: Record) -> Record:
+    """Deliver an earlier request's pictures, for nothing."""
+    ended = replace(
+        record,
+        status="succeeded",
+        provider=earlier.provider,
+        model=earlier.model,
+        images=earlier.images,
+        text=earlier.text,
+        basis="cache",
+        cache_key=None,
+        completed_at=app.clock(),
+    )
+    ended = await app.records.finish(ended, ledger.post(record.hold, 0))
+    log.event("request.cached", model=ended.model, images=len(ended.images), earlier=earlier.id)
     return ended
 
 
@@ -83,10 +105,37 @@ async def release(
         model=record.model,
         provider=error.provider,
         code=error.code,
+        cost_micros=ended.cost_micros,
         private=error.private,
         sandbox=record.sandbox,
     )
     return ended
+
+
+def _charge(record: Record, route: Route, delivered: int, result: Result | None) -> int:
+    """What the delivered pictures cost, at most what is held. Those beyond the ones asked for are a
+    gift of the provider's."""
+    delivered = min(delivered, record.n)
+    if result is None or record.sandbox:
+        asked = record.quote.unit_micros[route.key] * delivered
+    else:
+        asked = result.cost_micros * delivered // result.usage.images
+    if asked > record.hold.micros:
+        log.event(
+            "request.held_too_little",
+            severity="WARNING",
+            route=route.key,
+            micros=asked,
+            held_micros=record.hold.micros,
+        )
+    return min(asked, record.hold.micros)
+
+
+def _basis(record: Record, route: Route, result: Result | None) -> Basis:
+    if result is not None and result.free:
+        return "free"
+    measured = result is not None and not record.sandbox and pricing.metered(route)
+    return "usage" if measured else "row"
 
 
 def image_of(request_id: str, n: int, picture: Picture) -> Image:

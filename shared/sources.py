@@ -210,6 +210,8 @@ async def _turns(request_id: str | None, loader: Loader, budget: _Budget) -> tup
         )
     turns: list[Turn] = []
     earlier: str | None = request_id
+    if record.basis == "cache":
+        earlier = names.request_of(record.images[0].id)
     while earlier is not None:
         if len(turns) == MAX_TURNS:
             raise InvalidRequest(

@@ -1,22 +1,23 @@
-"""The only code that calls a provider: send, classify, retry, poll, download. Every loop is
-bounded, by a count and by the caller's deadline, and nothing is sent again once its outcome is
-unknown."""
+"""How a request is served: routes in order, each call paced, tried again where that is safe, and
+the next route taken where that helps. Every loop is bounded, by a count and by the caller's
+deadline, and nothing is sent again once its outcome is unknown."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
 
-import httpx
-
-from shared import log, pixels, routing
+from shared import log, pricing, routing
+from shared.breaker import Breaker
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Provider as Account
 from shared.catalogue.rows import Route
-from shared.domain import Attempt, Endpoint, ImageRequest, Picture, Usage
+from shared.domain import Attempt, ImageRequest, Picture, Usage
+from shared.endpoints import Endpoints
 from shared.errors import (
     HTTP_STATUS,
     ContentBlocked,
@@ -27,82 +28,97 @@ from shared.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from shared.providers import Done, Inline, Provider, Remote
-from shared.providers.registry import ADAPTERS
-from shared.settings import Credential
+from shared.exchange import Answer, Call, Errand, Exchange
+from shared.pacer import Pacer
 
 TRIES = 4
-POLLS = 240
-FILE_POLLS = 20
-MAX_ANSWER_BYTES = 256 * 2**20
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_PATIENCE_S = 10.0
+"""Who can go elsewhere does not wait longer than this for a provider that is busy."""
 
 
 @dataclass(frozen=True)
 class Result:
     """What came of a request: pictures by one route, or an error, or both where only some came.
-    `reply` is the first picture's answer, for a later turn."""
+    `cost_micros` is what the pictures cost, `free` whether any of them was in a free allowance and
+    `reply` the first picture's answer, for a later turn."""
 
     route: Route
     pictures: tuple[Picture, ...]
     attempts: tuple[Attempt, ...]
     usage: Usage = Usage()
+    cost_micros: int = 0
+    free: bool = False
     text: str | None = None
     reply: str | None = None
     error: DarkroomError | None = None
 
 
 @dataclass(frozen=True)
-class Errand:
-    """One request on its way: its id, for the provider's log and ours; whether it goes to the
-    sandbox; and the moment on the loop's clock after which nothing new is begun."""
+class _Good:
+    """An answer with pictures to a call for `asked` of them, and what it cost."""
 
-    id: str
-    test: bool
-    deadline: float
+    answer: Answer
+    asked: int
+    usage: Usage
+    cost_micros: int
+    free: bool
 
 
-@dataclass(frozen=True)
-class _Answer:
-    pictures: tuple[Picture, ...]
-    done: Done
+@dataclass
+class _Trip:
+    """One request by one route: `unit` is the route's price of a picture, `attempts` what was
+    tried so far by all routes, `last` whether there is no other route after it."""
+
+    route: Route
+    account: Account
+    unit: int
+    errand: Errand
+    attempts: list[Attempt]
+    last: bool
 
 
 class Transport:
-    """Calls providers over two HTTP clients: the real one, and the sandbox in this process."""
+    """Serves requests by the catalogue's routes."""
 
     def __init__(
         self,
         catalogue: Catalogue,
-        credentials: Mapping[str, Credential],
-        live: httpx.AsyncClient,
-        sandbox: httpx.AsyncClient,
+        endpoints: Endpoints,
+        exchange: Exchange,
+        pacer: Pacer,
+        breaker: Breaker,
         sleep: Callable[[float], Awaitable[None]],
         random: Random,
     ) -> None:
         self._catalogue = catalogue
-        self._credentials = credentials
-        self._live = live
-        self._sandbox = sandbox
+        self._endpoints = endpoints
+        self._exchange = exchange
+        self._pacer = pacer
+        self._breaker = breaker
         self._sleep = sleep
         self._random = random
+        self._places: dict[str, asyncio.Semaphore] = {}
 
     def open_to(self, *, test: bool) -> frozenset[str]:
-        """The providers that can be reached: all of them in the sandbox, those with a key live."""
-        return frozenset(
-            p.id
-            for p in self._catalogue.providers.values()
-            if test or (p.env in self._credentials and self._credentials[p.env].key)
-        )
+        """The providers that can be reached."""
+        return self._endpoints.open_to(test=test)
 
     async def run(self, request: ImageRequest, routes: tuple[Route, ...], errand: Errand) -> Result:
         """Try the routes in order. The next is taken only after an error that leaves nothing
         done and that another provider can cure."""
         attempts: list[Attempt] = []
         for route in routes:
-            result = await self._by_route(request, route, errand, attempts)
+            trip = _Trip(
+                route=route,
+                account=self._catalogue.providers[route.provider],
+                unit=pricing.unit_micros(request, route, self._catalogue),
+                errand=errand,
+                attempts=attempts,
+                last=route is routes[-1],
+            )
+            result = await self._by_route(request, trip)
             if result.pictures or result.error is None or not result.error.elsewhere:
                 break
             if asyncio.get_running_loop().time() >= errand.deadline:
@@ -110,209 +126,169 @@ class Transport:
         return result
 
     async def close(self) -> None:
-        """Close both clients."""
-        await self._live.aclose()
-        await self._sandbox.aclose()
+        """Close every connection."""
+        await self._exchange.close()
 
-    async def _by_route(
-        self, request: ImageRequest, route: Route, errand: Errand, attempts: list[Attempt]
-    ) -> Result:
+    async def _by_route(self, request: ImageRequest, trip: _Trip) -> Result:
         """All the calls one route needs, at once."""
-        model = self._catalogue.models[route.model]
-        answers = await asyncio.gather(
-            *(
-                self._persist(call, route, errand, attempts)
-                for call in routing.calls(request, route, model)
+        route = trip.route
+        rest_s = 0.0 if trip.errand.test else self._breaker.rest_s(route.provider)
+        if rest_s:
+            resting = ProviderUnavailable(
+                f"{trip.account.name} keeps failing and is left alone for a moment.",
+                retry_after_s=rest_s,
+                provider=route.provider,
             )
-        )
-        good = [a for a in answers if isinstance(a, _Answer)]
+            return Result(route, (), tuple(trip.attempts), error=resting)
+        calls = routing.calls(request, route, self._catalogue.offer(route))
+        answers = await asyncio.gather(*(self._persist(call, trip) for call in calls))
+        good = [a for a in answers if isinstance(a, _Good)]
         errors = [a for a in answers if isinstance(a, DarkroomError)]
+        dones = [a.answer.done for a in good]
         return Result(
             route=route,
-            pictures=tuple(p for a in good for p in a.pictures),
-            attempts=tuple(attempts),
-            usage=_sum([a.done.usage for a in good]),
-            text="\n\n".join(a.done.text for a in good if a.done.text) or None,
-            reply=good[0].done.reply if good else None,
+            pictures=tuple(p for a in good for p in a.answer.pictures),
+            attempts=tuple(trip.attempts),
+            usage=_sum([a.usage for a in good]),
+            cost_micros=sum(a.cost_micros for a in good),
+            free=any(a.free for a in good),
+            text="\n\n".join(done.text for done in dones if done.text) or None,
+            reply=dones[0].reply if dones else None,
             error=max(errors, key=_gravity) if errors else _withheld(good),
         )
 
-    async def _persist(
-        self, call: ImageRequest, route: Route, errand: Errand, attempts: list[Attempt]
-    ) -> _Answer | DarkroomError:
+    async def _persist(self, request: ImageRequest, trip: _Trip) -> _Good | DarkroomError:
         """One call, retried while that is safe, useful and in time."""
         for tried in range(1, TRIES + 1):
-            started = time.monotonic()
             try:
-                answer = await self._exchange(call, route, errand)
+                async with self._place(trip):
+                    return await self._paced(request, trip)
             except Exception as fault:
                 error = _known(fault)
-                error.provider = route.provider
-                self._note(attempts, route, error.code, error.details.get(HTTP_STATUS), started)
-                wait_s = self._wait_s(error, tried)
-                if wait_s is None or asyncio.get_running_loop().time() + wait_s >= errand.deadline:
+                error.provider = trip.route.provider
+                wait_s = self._wait_s(error, tried, trip)
+                if wait_s is None or _now() + wait_s >= trip.errand.deadline:
                     return error
                 await self._sleep(wait_s)
-            else:
-                self._note(attempts, route, "succeeded", 200, started)
-                return answer
         raise AssertionError("the last try always returns")
 
+    async def _paced(self, request: ImageRequest, trip: _Trip) -> _Good:
+        """One try, once the provider's limits have room for it."""
+        if trip.errand.test:
+            return await self._tried(request, trip, free=False)
+        expected = trip.unit * request.n
+        patience_s = trip.errand.deadline - _now()
+        taken = await self._pacer.take(trip.account, expected, patience_s)
+        if taken is None:
+            return await self._tried(request, trip, free=False)
+        # Until it is known better, all of it was spent.
+        spent, used = expected, True
+        try:
+            await self._sleep(taken.wait_s)
+            good = await self._tried(request, trip, free=taken.free)
+            spent = good.cost_micros
+            return good
+        except DarkroomError as error:
+            spent = self._lost_micros(error, request, trip)
+            used = spent > 0 or not error.elsewhere
+            raise
+        finally:
+            paid = 0 if taken.free else spent
+            await self._pacer.give_back(taken, trip.account, spent_micros=paid, used=used)
+
+    @asynccontextmanager
+    async def _place(self, trip: _Trip) -> AsyncIterator[None]:
+        """One of the calls this process may make to a provider at once. Raises RateLimited when
+        none is free in time."""
+        account = trip.account
+        if trip.errand.test:
+            yield
+            return
+        places = self._places.setdefault(account.id, asyncio.Semaphore(account.in_flight))
+        try:
+            async with asyncio.timeout_at(trip.errand.deadline):
+                await places.acquire()
+        except TimeoutError as error:
+            raise RateLimited(
+                f"Too many requests are waiting for {account.name}.", retry_after_s=1.0
+            ) from error
+        try:
+            yield
+        finally:
+            places.release()
+
+    async def _tried(self, request: ImageRequest, trip: _Trip, *, free: bool) -> _Good:
+        """One call, noted with its outcome and what it cost us. Raises DarkroomError."""
+        started = time.monotonic()
+        try:
+            endpoint = await self._endpoints.of(trip.route, test=trip.errand.test)
+            call = Call(request, trip.route, trip.account, endpoint)
+            answer = await self._exchange.run(call, trip.errand)
+        except Exception as fault:
+            error = _known(fault)
+            lost = 0 if free else self._lost_micros(error, request, trip)
+            self._note(trip, error.code, error.details.get(HTTP_STATUS), started, lost)
+            self._judge(trip, error)
+            raise error from fault
+        made = max(len(answer.pictures), len(answer.done.images))
+        usage = replace(answer.done.usage, images=made)
+        cost = 0 if free or trip.errand.test else pricing.cost_micros(usage, trip.route, trip.unit)
+        self._note(trip, "succeeded", 200, started, cost)
+        self._judge(trip, None)
+        return _Good(answer, request.n, usage, cost, free)
+
+    def _lost_micros(self, error: DarkroomError, request: ImageRequest, trip: _Trip) -> int:
+        """What a failed call may have cost: what was counted, or all of it where nobody knows."""
+        if trip.errand.test:
+            return 0
+        if error.usage is not None:
+            return pricing.cost_micros(error.usage, trip.route, trip.unit)
+        return trip.unit * request.n if isinstance(error, OutcomeUnknown) else 0
+
+    def _judge(self, trip: _Trip, error: DarkroomError | None) -> None:
+        """Tell the circuit breaker, and the log when that changes something."""
+        if trip.errand.test:
+            return
+        provider = trip.route.provider
+        if error is not None and _sick(error):
+            if self._breaker.failed(provider):
+                log.event("provider.down", severity="ERROR", provider=provider, code=error.code)
+        elif self._breaker.succeeded(provider):
+            log.event("provider.up", provider=provider)
+
     def _note(
-        self, attempts: list[Attempt], route: Route, outcome: str, status: object, started: float
+        self, trip: _Trip, outcome: str, status: object, started: float, cost_micros: int
     ) -> None:
         latency_ms = round((time.monotonic() - started) * 1000)
         code = status if isinstance(status, int) else None
-        attempts.append(Attempt(route.provider, outcome, code, latency_ms))
+        provider = trip.route.provider
+        trip.attempts.append(Attempt(provider, outcome, code, latency_ms, cost_micros))
         log.event(
             "provider.answered",
             severity="INFO" if outcome == "succeeded" else "WARNING",
-            provider=route.provider,
-            model=route.model,
+            provider=provider,
+            model=trip.route.model,
             outcome=outcome,
             latency_ms=latency_ms,
+            cost_micros=cost_micros,
         )
 
-    def _wait_s(self, error: DarkroomError, tried: int) -> float | None:
+    def _wait_s(self, error: DarkroomError, tried: int, trip: _Trip) -> float | None:
         """How long to wait before the next try; None when there must be none."""
         again = type(error) in (RateLimited, ProviderUnavailable) or (
             isinstance(error, ProviderError) and error.details.get(HTTP_STATUS) == 500
         )
         if not again or tried == TRIES:
             return None
+        asked_s = error.retry_after_s or 0.0
+        if asked_s > _PATIENCE_S and not trip.last:
+            return None
         longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (tried - 1))
-        return (error.retry_after_s or 0.0) + self._random.uniform(0, longest)
-
-    async def _exchange(self, call: ImageRequest, route: Route, errand: Errand) -> _Answer:
-        """One answer, in the time its provider's row allows."""
-        account = self._catalogue.providers[route.provider]
-        try:
-            async with asyncio.timeout(account.timeout_s):
-                return await self._answer(call, route, account, errand)
-        except TimeoutError as error:
-            raise OutcomeUnknown(
-                f"{account.name} had not answered after {account.timeout_s:g} seconds.",
-            ) from error
-
-    async def _answer(
-        self, call: ImageRequest, route: Route, account: Account, errand: Errand
-    ) -> _Answer:
-        """Upload what is too large, ask, and follow up until the answer is finished."""
-        endpoint = self._endpoint(account, route, test=errand.test)
-        adapter = ADAPTERS[route.wire]
-        call = await self._upload(call, adapter, endpoint, account, errand)
-        # Both may take a while: pictures are packed and unpacked there.
-        request = await asyncio.to_thread(adapter.submit, call, endpoint)
-        response = await self._send(request, account, errand)
-        outcome = await asyncio.to_thread(adapter.read, response)
-        for _ in range(POLLS):
-            if isinstance(outcome, Done):
-                return await self._collect(outcome, account, errand)
-            await self._sleep(outcome.after_s)
-            response = await self._send(adapter.poll(outcome.token, endpoint), account, errand)
-            outcome = await asyncio.to_thread(adapter.read, response)
-        raise OutcomeUnknown(f"{account.name} had not finished after {POLLS} looks.")
-
-    def _endpoint(self, account: Account, route: Route, *, test: bool) -> Endpoint:
-        if test:
-            base_url, key = f"http://sandbox/{account.sandbox}", "sandbox"
-        else:
-            credential = self._credentials[account.env]
-            base_url, key = credential.base_url or account.base_url, credential.key or ""
-        return Endpoint(base_url, account.version, route.wire_model, key)
-
-    async def _upload(
-        self,
-        call: ImageRequest,
-        adapter: Provider,
-        endpoint: Endpoint,
-        account: Account,
-        errand: Errand,
-    ) -> ImageRequest:
-        """Put sources that are too large for the body where the provider keeps files."""
-        sources = list(call.sources)
-        for upload in adapter.uploads(call, endpoint):
-            source, files = sources[upload.source], upload.files
-            opened = await self._send(upload.start, account, errand)
-            sending = files.send(opened, source.data, endpoint)
-            file = files.read(await self._send(sending, account, errand))
-            for _ in range(FILE_POLLS):
-                if file.ready:
-                    break
-                await self._sleep(1.0)
-                looking = files.get(file.name, endpoint)
-                file = files.read(await self._send(looking, account, errand))
-            sources[upload.source] = replace(source, uri=file.uri)
-        return replace(call, sources=tuple(sources))
-
-    async def _collect(self, done: Done, account: Account, errand: Errand) -> _Answer:
-        """The pictures of an answer, fetched where they are remote, and seen to be pictures."""
-        data = await asyncio.gather(*(self._bytes(i, account, errand) for i in done.images))
-        pictures = []
-        for item in data:
-            seen = await asyncio.to_thread(pixels.measure, item)
-            if seen is not None:
-                pictures.append(seen)
-        if not pictures:
-            raise ProviderError(f"{account.name} sent something that is not a picture.")
-        return _Answer(tuple(pictures), done)
-
-    async def _bytes(self, image: Inline | Remote, account: Account, errand: Errand) -> bytes:
-        if isinstance(image, Inline):
-            return image.data
-        try:
-            url = httpx.URL(image.url)
-        except httpx.InvalidURL as error:
-            raise ProviderError(f"{account.name} pointed to no valid address.") from error
-        own = any(url.host == h or url.host.endswith(f".{h}") for h in account.hosts)
-        if url.scheme != "https" or not own:
-            raise ProviderError(f"{account.name} pointed to an address outside its own hosts.")
-        response = await self._send(httpx.Request("GET", url), account, errand)
-        if response.status_code != 200:
-            raise ProviderError(f"{account.name}'s picture could not be fetched.")
-        return response.content
-
-    async def _send(
-        self, request: httpx.Request, account: Account, errand: Errand
-    ) -> httpx.Response:
-        """One HTTP exchange, whatever its status. Raises ProviderUnavailable when nothing was
-        sent, OutcomeUnknown when no whole answer came back."""
-        client = self._sandbox if errand.test else self._live
-        request.headers["x-request-id"] = errand.id
-        try:
-            return await _receive(client, request)
-        except _NOT_SENT as error:
-            raise ProviderUnavailable(
-                f"{account.name} cannot be reached.", private=repr(error)
-            ) from error
-        except httpx.TransportError as error:
-            raise OutcomeUnknown(
-                f"{account.name} did not answer after the request was sent. It was not sent again.",
-                private=repr(error),
-            ) from error
+        return asked_s + self._random.uniform(0, longest)
 
 
-async def _receive(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-    """The whole answer, decompressed and at most MAX_ANSWER_BYTES long."""
-    response = await client.send(request, stream=True)
-    try:
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise ProviderError("The provider's answer is too long.")
-    except httpx.DecodingError as error:
-        raise ProviderError("The provider's answer cannot be decompressed.") from error
-    finally:
-        await response.aclose()
-    headers = [
-        (k, v)
-        for k, v in response.headers.multi_items()
-        if k not in ("content-encoding", "content-length", "transfer-encoding")
-    ]
-    return httpx.Response(
-        response.status_code, headers=headers, content=bytes(body), request=request
-    )
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _known(fault: Exception) -> DarkroomError:
@@ -323,10 +299,23 @@ def _known(fault: Exception) -> DarkroomError:
     return Internal("Something broke here. Nothing was charged.")
 
 
-def _withheld(answers: list[_Answer]) -> ContentBlocked | None:
-    """What a filter kept back of answers that still brought pictures."""
-    reasons = [a.done.reason for a in answers if a.done.withheld]
-    return ContentBlocked(reasons[0] or "The rest was withheld.") if reasons else None
+def _sick(error: DarkroomError) -> bool:
+    """Whether an error speaks against the provider's health, whoever asks it whatever."""
+    if isinstance(error, ProviderError):
+        status = error.details.get(HTTP_STATUS)
+        return isinstance(status, int) and status >= 500
+    return isinstance(error, OutcomeUnknown) or type(error) is ProviderUnavailable
+
+
+def _withheld(answers: list[_Good]) -> ContentBlocked | None:
+    """What a filter kept back of answers that still brought pictures, whether it says so or there
+    are only fewer than were asked for."""
+    fewer = [
+        a.answer.done
+        for a in answers
+        if a.answer.done.withheld or len(a.answer.done.images) < a.asked
+    ]
+    return ContentBlocked(fewer[0].reason or "No reason was given.") if fewer else None
 
 
 def _gravity(error: DarkroomError) -> int:
@@ -337,10 +326,13 @@ def _gravity(error: DarkroomError) -> int:
 
 
 def _sum(usages: list[Usage]) -> Usage:
+    costs = [u.cost_micros for u in usages if u.cost_micros is not None]
     return Usage(
         input_tokens=sum(u.input_tokens for u in usages),
         output_tokens=sum(u.output_tokens for u in usages),
+        source_tokens=sum(u.source_tokens for u in usages),
         thought_tokens=sum(u.thought_tokens for u in usages),
         image_tokens=sum(u.image_tokens for u in usages),
         images=sum(u.images for u in usages),
+        cost_micros=sum(costs) if costs else None,
     )

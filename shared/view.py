@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
 from shared.domain import (
+    Attempt,
     Entry,
     EntryKind,
     Image,
@@ -88,7 +89,8 @@ class ImageView(View):
 
 
 class CostView(View):
-    """What was charged, and what had been held for it."""
+    """What was charged, in dollars and in the provider's own credits where it has some, and what
+    had been estimated."""
 
     usd: str
     credits: str | None = None
@@ -127,6 +129,7 @@ class RequestView(View):
     images: list[ImageView]
     text: str | None
     cost: CostView
+    cached: bool
     usage: UsageView
     attempts: list[AttemptView]
     error: ErrorBody | None
@@ -231,14 +234,18 @@ def of_request(
         ],
         text=record.text,
         cost=CostView(
-            usd=usd(record.charged_micros), estimated_usd=usd(record.quote.listed_micros)
+            usd=usd(record.charged_micros),
+            credits=None if record.credits is None else str(record.credits),
+            estimated_usd=usd(record.quote.listed_micros),
+            free_tier=record.basis == "free",
         ),
+        cached=record.basis == "cache",
         usage=UsageView(
             input_tokens=record.usage.input_tokens,
             output_tokens=record.usage.output_tokens,
             images=len(record.images),
         ),
-        attempts=[AttemptView(**vars(attempt)) for attempt in record.attempts],
+        attempts=[_attempt(attempt) for attempt in record.attempts],
         error=of_problem(record.error, record.id) if record.error else None,
         metadata=dict(record.metadata),
         previous_request_id=record.previous_request_id,
@@ -246,6 +253,16 @@ def of_request(
         sandbox=record.sandbox,
         created_at=record.created_at,
         completed_at=record.completed_at,
+    )
+
+
+def _attempt(attempt: Attempt) -> AttemptView:
+    """Without what it cost the operator."""
+    return AttemptView(
+        provider=attempt.provider,
+        outcome=attempt.outcome,
+        status=attempt.status,
+        latency_ms=attempt.latency_ms,
     )
 
 

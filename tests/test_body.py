@@ -70,7 +70,6 @@ def test_every_field_reaches_the_request() -> None:
         ({"prompt": "x", "route": {"prefer": "fun"}}, "route.prefer"),
         ({"prompt": "x", "metadata": {"a": 1}}, "metadata.a"),
         ({"prompt": "x", "webhook_url": "https://example.com"}, "webhook_url"),
-        ({"prompt": "x", "cache": True}, "cache"),
         ({"prompt": "x", "images": []}, "images"),
     ],
 )

@@ -31,6 +31,7 @@ def two_doors(tmp_path: Path) -> Catalogue:
         name = "Mirror"
         base_url = "https://mirror.example"
         version = "v1beta"
+        auth = "x-goog-api-key"
         env = "MIRROR"
         sandbox = "google"
         timeout_s = 60

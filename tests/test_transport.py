@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
 import httpx
 import pytest
 
+from shared.breaker import FAILURES, REST_S, Breaker
 from shared.catalogue import Catalogue, load
-from shared.domain import Endpoint, ImageRequest, Source
+from shared.domain import ImageRequest, Source
+from shared.endpoints import Endpoints
 from shared.errors import (
     ContentBlocked,
     Internal,
@@ -19,12 +22,15 @@ from shared.errors import (
     OutcomeUnknown,
     ProviderError,
     ProviderUnavailable,
+    QuotaExceeded,
     RateLimited,
 )
-from shared.providers import Done, Pending, Remote, Upload
-from shared.providers.registry import ADAPTERS
+from shared.exchange import MAX_ANSWER_BYTES, Errand, Exchange
+from shared.fetch import Fetcher
+from shared.pacer import Pacer
 from shared.settings import Credential
-from shared.transport import MAX_ANSWER_BYTES, TRIES, Errand, Result, Transport
+from shared.transport import TRIES, Result, Transport
+from tests.meters import Meters
 from tests.test_routing import two_doors
 from tests.upstream import Answer, Upstream, picture, png, refusal, withheld
 
@@ -37,13 +43,17 @@ def asked(**fields: object) -> ImageRequest:
 
 
 class Run:
-    """One request through a transport whose provider follows a script and whose time stands
-    still."""
+    """Requests through a transport whose provider follows a script and whose time stands still,
+    but for `seconds`, the breaker's clock, and `now`, the meters'."""
 
     def __init__(self, *script: Answer, catalogue: Catalogue = CATALOGUE) -> None:
         self.upstream = Upstream(list(script))
         self.slept: list[float] = []
         self.catalogue = catalogue
+        self.seconds = 0.0
+        self.now = datetime(2026, 11, 21, 10, tzinfo=UTC)
+        self.meters = Meters()
+        self.breaker = Breaker(lambda: self.seconds)
 
     def __call__(self, request: ImageRequest | None = None, in_s: float = 300.0) -> Result:
         return asyncio.run(self._run(request or asked(), in_s))
@@ -52,18 +62,29 @@ class Run:
         async def sleep(seconds: float) -> None:
             self.slept.append(seconds)
 
+        async def no_token() -> str:
+            raise AssertionError
+
+        keys = {"GEMINI": Credential("a-key"), "MIRROR": Credential("b-key")}
         transport = Transport(
             catalogue=self.catalogue,
-            credentials={"GEMINI": Credential("a-key"), "MIRROR": Credential("b-key")},
-            live=httpx.AsyncClient(transport=self.upstream),
-            sandbox=httpx.AsyncClient(transport=self.upstream),
+            endpoints=Endpoints(self.catalogue, keys, None, no_token),
+            exchange=Exchange(
+                live=httpx.AsyncClient(transport=self.upstream),
+                sandbox=httpx.AsyncClient(transport=self.upstream),
+                pictures=Fetcher(transport=self.upstream),
+                sleep=sleep,
+            ),
+            pacer=Pacer(self.meters, lambda: self.now, Random(1), sleep),
+            breaker=self.breaker,
             sleep=sleep,
             random=Random(1),
         )
         routes = self.catalogue.models[MODEL].routes
+        mine = tuple(route for route in routes if route.provider in ("google", "mirror"))
         deadline = asyncio.get_running_loop().time() + in_s
         try:
-            return await transport.run(request, routes, Errand("req_a", False, deadline))
+            return await transport.run(request, mine, Errand("req_a", False, deadline))
         finally:
             await transport.close()
 
@@ -271,64 +292,132 @@ def test_a_call_that_breaks_here_leaves_the_others_their_pictures() -> None:
     assert isinstance(result.error, Internal)
 
 
-class Relay:
-    """A wire format whose answers are an address at first pending, then a picture elsewhere."""
-
-    poll_token = "ticket"
-
-    def submit(self, request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
-        return httpx.Request("POST", f"{endpoint.base_url}/draw")
-
-    def read(self, response: httpx.Response) -> Done | Pending:
-        text = response.text
-        return Pending(self.poll_token, 3.0) if text == "wait" else Done((Remote(text),))
-
-    def poll(self, token: str, endpoint: Endpoint) -> httpx.Request:
-        return httpx.Request("GET", f"{endpoint.base_url}/look/{token}")
-
-    def uploads(self, request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
-        return ()
-
-
-def relayed(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Result]:
+def changed(tmp_path: Path, row: str) -> Catalogue:
+    """The catalogue of two doors with the first one's account changed."""
+    two_doors(tmp_path)
     overlay = tmp_path / "overlay.toml"
-    overlay.write_text('[[provider]]\nid = "google"\nhosts = ["pictures.example"]\n')
-    monkeypatch.setitem(ADAPTERS, "gemini", Relay())
+    overlay.write_text(f'{overlay.read_text()}\n[[provider]]\nid = "google"\n{row}\n')
+    return load(overlay)
+
+
+def test_who_can_go_elsewhere_does_not_wait_long_for_a_busy_provider(tmp_path: Path) -> None:
+    busy = refusal(429, "RESOURCE_EXHAUSTED", retry="37s")
+    run = Run(busy, picture(), catalogue=two_doors(tmp_path))
+    assert [a.provider for a in run().attempts] == ["google", "mirror"]
+    assert run.slept == []
+    alone = Run(busy, picture())
+    assert [a.provider for a in alone().attempts] == ["google", "google"]
+
+
+def test_a_provider_that_keeps_failing_is_left_alone_then_probed_once(tmp_path: Path) -> None:
+    down = True
 
     async def answers(request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/draw":
-            return httpx.Response(200, text="wait")
-        if request.url.path == "/look/ticket":
-            return httpx.Response(200, text=address)
-        return httpx.Response(200, content=png())
+        of_google = request.url.host != "mirror.example"
+        return refusal(503, "UNAVAILABLE") if down and of_google else picture()
 
-    run = Run(answers, catalogue=load(overlay))
-    return run, run()
-
-
-def test_a_pending_answer_is_looked_at_again_and_its_picture_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, result = relayed("https://cdn.pictures.example/1.png", tmp_path, monkeypatch)
-    assert [p.data for p in result.pictures] == [png()]
-    assert run.slept == [3.0]
-    assert "x-goog-api-key" not in run.upstream.calls[-1].headers
+    run = Run(answers, catalogue=two_doors(tmp_path))
+    while run.hosts.count("generativelanguage.googleapis.com") < FAILURES:
+        assert run().route.provider == "mirror"
+    assert [a.provider for a in run().attempts] == ["mirror"]
+    run.seconds += REST_S
+    assert "google" in {a.provider for a in run().attempts}
+    assert [a.provider for a in run().attempts] == ["mirror"]
+    run.seconds += REST_S
+    down = False
+    assert [[a.provider for a in run().attempts] for _ in range(2)] == [["google"], ["google"]]
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "http://cdn.pictures.example/1.png",
-        "https://pictures.example.evil.test/1.png",
-        "https://notpictures.example/1.png",
-        "https://169.254.169.254/",
-        "https://[",
-        "",
-    ],
-)
-def test_a_picture_is_fetched_from_the_providers_own_hosts_only(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, result = relayed(address, tmp_path, monkeypatch)
-    assert isinstance(result.error, ProviderError)
+def test_a_provider_left_alone_says_so_where_there_is_no_other() -> None:
+    run = Run(refusal(503, "UNAVAILABLE"))
+    while len(run.upstream.calls) < FAILURES:
+        run()
+    before = len(run.upstream.calls)
+    error = run().error
+    assert isinstance(error, ProviderUnavailable)
+    assert error.retry_after_s == REST_S
+    assert len(run.upstream.calls) == before
+
+
+def test_a_callers_own_fault_says_nothing_of_the_provider() -> None:
+    run = Run(withheld())
+    for _ in range(FAILURES + 1):
+        assert isinstance(run().error, ContentBlocked)
+    assert len(run.upstream.calls) == FAILURES + 1
+
+
+def test_calls_a_minute_are_kept_and_more_go_elsewhere(tmp_path: Path) -> None:
+    run = Run(picture(), catalogue=changed(tmp_path, "rpm = 2"))
+    results = [run(in_s=30) for _ in range(3)]
+    assert [r.route.provider for r in results] == ["google", "google", "mirror"]
+
+
+def test_a_call_waits_for_its_turn_while_there_is_time(tmp_path: Path) -> None:
+    run = Run(picture(), catalogue=changed(tmp_path, "rpm = 1"))
+    assert [run().route.provider for _ in range(2)] == ["google", "google"]
+    assert max(run.slept) == 60.0
+
+
+def test_without_another_route_the_true_wait_is_told(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text('[[provider]]\nid = "google"\nrpm = 1\n')
+    run = Run(picture(), catalogue=load(overlay))
+    assert run(in_s=30).pictures
+    run.now += timedelta(seconds=10)
+    error = run(in_s=30).error
+    assert isinstance(error, RateLimited)
+    assert error.retry_after_s == 50.0
+    assert len(run.upstream.calls) == 1
+
+
+def test_free_calls_come_first_and_cost_nothing(tmp_path: Path) -> None:
+    row = 'free = { rpd = 2, then = "paid" }'
+    run = Run(picture(), catalogue=changed(tmp_path, row))
+    assert [(r.free, r.cost_micros) for r in (run(), run(), run())] == [
+        (True, 0),
+        (True, 0),
+        (False, 134_000),
+    ]
+
+
+def test_a_free_call_that_was_not_taken_on_is_free_again(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text('[[provider]]\nid = "google"\nfree = { rpd = 1, then = "refused" }\n')
+    run = Run(refusal(403, "PERMISSION_DENIED"), withheld(), catalogue=load(overlay))
+    assert isinstance(run().error, Misconfigured)
+    assert isinstance(run().error, ContentBlocked)
+    assert isinstance(run().error, QuotaExceeded)
     assert len(run.upstream.calls) == 2
+
+
+def test_a_days_cap_stops_a_provider_before_it_is_passed(tmp_path: Path) -> None:
+    run = Run(picture(), catalogue=changed(tmp_path, 'daily_usd = "0.30"'))
+    assert [run().route.provider for _ in range(3)] == ["google", "google", "mirror"]
+
+
+def test_what_a_failed_call_may_have_cost_is_noted(tmp_path: Path) -> None:
+    lost = Run(httpx.ReadTimeout("slow"))().attempts
+    assert [a.cost_micros for a in lost] == [134_000]
+    blocked = Run(withheld())().attempts
+    assert [a.cost_micros for a in blocked] == [0]
+    done = Run(picture())(asked(resolution="4K")).attempts
+    assert [a.cost_micros for a in done] == [240_000]
+
+
+def test_calls_at_once_are_limited_in_each_process(tmp_path: Path) -> None:
+    most = running = 0
+    two = asyncio.Event()
+
+    async def counted(_: httpx.Request) -> httpx.Response:
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+        if running == 2:
+            two.set()
+        await two.wait()
+        running -= 1
+        return picture()
+
+    run = Run(counted, catalogue=changed(tmp_path, "in_flight = 2"))
+    assert len(run(asked(n=6)).pictures) == 6
+    assert most == 2

@@ -41,5 +41,6 @@ run "everything" {
   variables {
     enabled_providers    = ["GEMINI"]
     image_retention_days = 90
+    vertex_location      = "global"
   }
 }

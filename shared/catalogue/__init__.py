@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -48,7 +48,8 @@ class Catalogue:
     models: Mapping[str, Model]
     providers: Mapping[str, Provider]
     aliases: Mapping[str, str]
-    offers: Mapping[str, Model]
+    offers: Mapping[str, Model] = field(default_factory=dict)
+    """What each route offers, by its key."""
 
     def offer(self, route: Route) -> Model:
         """The model as this route offers it."""
@@ -188,12 +189,12 @@ def _check_routes_shape(routes: object, where: str) -> None:
 def _merged(base: Table, row: Table) -> Table:
     """`row` over `base`: tables entry by entry, routes by provider, anything else replaced."""
     merged = base | row
-    for field in base.keys() & row.keys():
-        old, new = base[field], row[field]
+    for name in base.keys() & row.keys():
+        old, new = base[name], row[name]
         if isinstance(old, dict) and isinstance(new, dict):
-            merged[field] = _merged(old, new)
-        elif field == "routes":
-            merged[field] = _merged_routes(old, new)
+            merged[name] = _merged(old, new)
+        elif name == "routes":
+            merged[name] = _merged_routes(old, new)
     return _without_empty(merged)
 
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -53,6 +55,14 @@ def _size(value: object) -> object:
     return tuple(int(side) for side in value.split("x"))
 
 
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"there is no time zone {name!r}") from error
+    return name
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 """What may stand in a URL's path: an id or an alias."""
 Ratio = Annotated[str, Field(pattern=r"^[1-9][0-9]*:[1-9][0-9]*$")]
@@ -76,7 +86,7 @@ class Allowance(Row):
 
     rpd: Positive
     rpm: Positive | None = None
-    zone: str = "America/Los_Angeles"
+    zone: Annotated[str, AfterValidator(_zone)] = "America/Los_Angeles"
     then: Literal["paid", "refused"] = "paid"
 
 

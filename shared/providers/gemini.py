@@ -33,7 +33,9 @@ from shared.providers import (
 )
 from shared.providers.google_json import Message, pack, post, present, unpack
 
-DIALECTS: frozenset[str] = frozenset()
+VERTEX = "vertex"
+"""Vertex AI's dialect: there are no files to upload to."""
+DIALECTS = frozenset({VERTEX})
 
 INLINE_LIMIT_BYTES = 20_000_000
 """As base64: above it, sources are uploaded first (documented limit, relays included)."""
@@ -172,7 +174,9 @@ poll = no_poll
 
 
 def uploads(request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
-    """Every source, once together they are too large for the body."""
+    """Every source, once together they are too large for the body and there is a place for them."""
+    if endpoint.dialect == VERTEX:
+        return ()
     inline = [(i, source) for i, source in enumerate(request.sources) if source.uri is None]
     if sum((len(source.data) + 2) // 3 * 4 for _, source in inline) <= INLINE_LIMIT_BYTES:
         return ()

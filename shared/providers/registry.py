@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from shared.providers import Provider, gemini, imagen
+from shared.providers import (
+    Provider,
+    ark,
+    gemini,
+    imagen,
+    openai_chat,
+    openai_images,
+    openrouter_images,
+    threed_ai_studio,
+)
 
-ADAPTERS: dict[str, Provider] = {"gemini": gemini, "imagen": imagen}
+ADAPTERS: dict[str, Provider] = {
+    "ark": ark,
+    "gemini": gemini,
+    "imagen": imagen,
+    "openai_chat": openai_chat,
+    "openai_images": openai_images,
+    "openrouter_images": openrouter_images,
+    "threed_ai_studio": threed_ai_studio,
+}

@@ -15,12 +15,13 @@ from typing import Generic, Protocol, TypeVar
 
 from shared.domain import Account, ApiKey, Entry, Limits, Operation, Record, Status, UsageRow
 from shared.ledger import Posting, Reservation, Standing
+from shared.pacing import Meter
 
 T = TypeVar("T")
 
 
 class Stale(Exception):
-    """Something read by `look` has changed since: look again."""
+    """Something that was read has changed since: look again."""
 
 
 class HoldEnded(Exception):
@@ -90,6 +91,9 @@ class Records(Protocol):
         self, account_id: str, where: RequestFilter, limit: int, cursor: str | None
     ) -> Page[Record]: ...
 
+    async def made_before(self, account_id: str, cache_key: str) -> Record | None:
+        """A late one of the account's requests that succeeded with that cache key."""
+
     async def delete_request(self, record: Record) -> None:
         """Forget what an ended request said and made. Its id stays taken and its charge posted.
         Raises Stale when it has changed since it was read, ValueError while it runs."""
@@ -101,5 +105,12 @@ class Records(Protocol):
 
     async def usage(self, account_id: str, first_day: str, last_day: str) -> Sequence[UsageRow]:
         """Daily totals between two UTC days, both included, by day, model and provider."""
+
+    async def meter(self, provider_id: str) -> Meter:
+        """A provider account's meter, empty if it was never written."""
+
+    async def put_meter(self, provider_id: str, meter: Meter) -> None:
+        """Replace a meter, or begin one that has no version. Raises Stale when another version
+        than the meter's is stored."""
 
     async def close(self) -> None: ...

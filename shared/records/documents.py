@@ -34,6 +34,7 @@ from shared.domain import (
 )
 from shared.errors import InvalidRequest
 from shared.ledger import Lot, Posting, Reservation, Shard, day_of, split
+from shared.pacing import Meter
 from shared.records import Page
 
 T = TypeVar("T")
@@ -101,6 +102,16 @@ def to_shard(document: Document, index: int, version: str) -> Shard:
     return _known(Shard, {**document, "lots": lots, "index": index, "version": version})
 
 
+def from_meter(meter: Meter) -> Document:
+    """Without its version, which the backend keeps in its own way."""
+    return {name: getattr(meter, name) for name in _names(Meter) if name != "version"}
+
+
+def to_meter(document: Document, version: str) -> Meter:
+    calls = tuple(_time(call) for call in document["calls"])
+    return _known(Meter, {**document, "calls": calls, "version": version})
+
+
 def from_record(record: Record) -> Document:
     """The fields that are queried, and `body` with the others."""
     rest = [name for name in _names(Record) if name not in (*_QUERIED, "version")]
@@ -134,7 +145,14 @@ def tombstone(record: Record) -> Record:
     if record.open:
         raise ValueError(f"{record.id} has not ended")
     return replace(
-        record, prompt="", parameters={}, metadata={}, images=(), text=None, deleted=True
+        record,
+        prompt="",
+        parameters={},
+        metadata={},
+        images=(),
+        text=None,
+        cache_key=None,
+        deleted=True,
     )
 
 

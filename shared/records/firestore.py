@@ -1,9 +1,10 @@
 """Records in Firestore. A request is admitted with one BatchGetDocuments and one Commit and ended
 with one Commit: no transactions, whose locks collapse under contention, but preconditions and
 increments (cloud.google.com/firestore/docs/manage-data/transactions-and-batched-writes, 2026-11).
+A provider's meter is read with one call and written with one Commit.
 
     accounts/{id}                 accounts/{id}/shards/{index}     keys/{SHA-256 of the key}
-    accounts/{id}/entries/{id}    accounts/{id}/usage/{day}-{n}    requests/{id}
+    accounts/{id}/entries/{id}    accounts/{id}/usage/{day}-{n}    requests/{id}    providers/{id}
 
 A version is the document's update time. `writer` is fresh in every guarded write: it tells a write
 whose answer was lost from another's, and gives a shard that stays as it was a new version, which
@@ -12,20 +13,15 @@ Firestore grants only to a write that changes something.
 
 from __future__ import annotations
 
-import hashlib
-import re
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
-from random import Random
 from typing import Any
 
 from google.api_core import exceptions
-from google.api_core.datetime_helpers import DatetimeWithNanoseconds
-from google.api_core.retry import AsyncRetry
-from google.cloud.firestore import AsyncClient, FieldFilter, Increment, Query
+from google.cloud.firestore import FieldFilter, Increment
 from google.cloud.firestore_v1.field_path import FieldPath
 
 from shared.domain import Account, ApiKey, Entry, Hold, Limits, Record, UsageRow
@@ -39,7 +35,9 @@ from shared.ledger import (
     held_in,
     touched,
 )
+from shared.pacing import Meter
 from shared.records import HoldEnded, Page, RequestFilter, Stale, documents
+from shared.records.firestore_database import READ, Conflict, FirestoreDatabase, version_of
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "requests": (
@@ -54,7 +52,11 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """The composite indexes that the queries here need, by collection; several filters at once merge
 them. The emulator does not ask for them, production does."""
 
+_SAME = 10
+"""Of requests with the same cache key, this many are looked at for the latest."""
+
 UNINDEXED: Mapping[str, tuple[str, ...]] = {
+    "providers": ("calls", "writer"),
     "requests": ("body", "created_at", "lease_until", "writer"),
     "shards": ("lots", "spent", "writer"),
     "usage": ("rows",),
@@ -62,37 +64,10 @@ UNINDEXED: Mapping[str, tuple[str, ...]] = {
 """Fields to exempt from single-field indexes, by collection group: large ones, and times that only
 rise, whose index would hold the whole collection to 500 writes a second."""
 
-_TRIES = 8
-_TRY_S = 10.0
-# The library's own would have a caller wait 300 seconds for a database that is down.
-_READ: Mapping[str, Any] = {"retry": AsyncRetry(initial=0.1, timeout=20.0), "timeout": _TRY_S}
-_FIRST_WAIT_S = 0.1
-_LONGEST_WAIT_S = 5.0
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_REFUSED = (exceptions.FailedPrecondition, exceptions.AlreadyExists, exceptions.NotFound)
-_UNSURE = (exceptions.ServerError, exceptions.Aborted, exceptions.TooManyRequests)
 
-
-class _Conflict(Exception):
-    """A precondition of the commit did not hold: nothing was written."""
-
-
-class Firestore:
+class Firestore(FirestoreDatabase):
     """`Records` in one database of one project (None: the environment's own). It connects at the
     first call, to the emulator where FIRESTORE_EMULATOR_HOST names one."""
-
-    def __init__(
-        self,
-        project: str | None,
-        database: str,
-        random: Random,
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
-        self._project = project
-        self._database = database
-        self._random = random
-        self._sleep = sleep
-        self._opened: AsyncClient | None = None
 
     async def create_account(self, account: Account) -> None:
         if not 1 <= account.shards <= MAX_SHARDS:
@@ -107,11 +82,11 @@ class Firestore:
             raise ValueError(f"there is an account {account.id} already") from error
 
     async def account(self, account_id: str) -> Account | None:
-        found = await self._account_ref(account_id).get(**_READ)
+        found = await self._account_ref(account_id).get(**READ)
         return documents.to_account(found.to_dict()) if found.exists else None
 
     async def accounts(self) -> Sequence[Account]:
-        found = await self._client.collection("accounts").get(**_READ)
+        found = await self._client.collection("accounts").get(**READ)
         accounts = [documents.to_account(one.to_dict()) for one in found]
         return sorted(accounts, key=lambda account: (account.name, account.id))
 
@@ -130,18 +105,18 @@ class Firestore:
             raise ValueError(f"the key {key.id} is stored already") from error
 
     async def key(self, key_hash: str) -> ApiKey | None:
-        found = await self._ref("keys", key_hash).get(**_READ)
+        found = await self._ref("keys", key_hash).get(**READ)
         return documents.to_key(found.to_dict()) if found.exists else None
 
     async def keys(self, account_id: str) -> Sequence[ApiKey]:
         found = await self._where(self._client.collection("keys"), account_id=account_id).get(
-            **_READ
+            **READ
         )
         keys = [documents.to_key(one.to_dict()) for one in found]
         return sorted(keys, key=lambda key: (key.created_at, key.id))
 
     async def revoke_key(self, key_id: str, at: datetime) -> None:
-        found = await self._where(self._client.collection("keys"), id=key_id).limit(1).get(**_READ)
+        found = await self._where(self._client.collection("keys"), id=key_id).limit(1).get(**READ)
         if not found:
             raise NotFound(f"There is no key {key_id}.")
         if found[0].get("revoked_at") is None:
@@ -168,7 +143,7 @@ class Firestore:
         refs = [self._account_ref(account_id)]
         refs += [self._shard_ref(account_id, index) for index in range(MAX_SHARDS)]
         refs += [self._request_ref(request_id)] if request_id else []
-        read = self._client.get_all(refs, **_READ)
+        read = self._client.get_all(refs, **READ)
         found = {one.reference.path: one async for one in read if one.exists}
         if refs[0].path not in found:
             raise _no_account(account_id)
@@ -178,7 +153,7 @@ class Firestore:
         return Standing(
             account,
             tuple(
-                documents.to_shard(one.to_dict(), index, _version(one))
+                documents.to_shard(one.to_dict(), index, version_of(one))
                 for index, one in enumerate(shards)
             ),
             _to_record(request) if request else None,
@@ -186,8 +161,9 @@ class Firestore:
 
     async def begin(self, record: Record, reservation: Reservation) -> Record:
         writer, batch = secrets.token_hex(10), self._client.batch()
-        document = {**documents.from_record(record), "writer": writer}
-        batch.create(self._request_ref(record.id), document)
+        document = {**_document(record), "writer": writer}
+        ref = self._request_ref(record.id)
+        batch.create(ref, document)
         for shard in reservation.shards:
             batch.update(
                 self._shard_ref(record.account_id, shard.index),
@@ -197,16 +173,17 @@ class Firestore:
         for entry in documents.expiries(record, reservation):
             batch.create(self._entry_ref(entry), documents.from_entry(entry))
         try:
-            return replace(record, version=await self._commit(batch, record.id, writer))
-        except _Conflict as error:
+            return replace(record, version=await self._commit(batch, ref, writer))
+        except Conflict as error:
             raise Stale from error
 
     async def finish(self, record: Record, posting: Posting) -> Record:
         entry, hold = documents.charge(record, posting), record.hold
         writer, batch = secrets.token_hex(10), self._client.batch()
+        ref = self._request_ref(record.id)
         batch.update(
-            self._request_ref(record.id),
-            {**documents.from_record(record), "writer": writer},
+            ref,
+            {**_document(record), "writer": writer},
             option=self._unchanged(record.version),
         )
         for index in sorted(touched(hold)):
@@ -214,18 +191,18 @@ class Firestore:
         if entry:
             batch.create(self._entry_ref(entry), documents.from_entry(entry))
             day = documents.usage_of(record, posting)
-            ref = self._ref("accounts", record.account_id, "usage", f"{day.day}-{hold.shard}")
+            usage = self._ref("accounts", record.account_id, "usage", f"{day.day}-{hold.shard}")
             counts = ("requests", "images", "micros")
             row = {name: Increment(getattr(day, name)) for name in counts}
             rows = {day.model: {day.provider: row}}
-            batch.set(ref, {"day": day.day, "rows": rows}, merge=True)
+            batch.set(usage, {"day": day.day, "rows": rows}, merge=True)
         try:
-            return replace(record, version=await self._commit(batch, record.id, writer))
-        except _Conflict as error:
+            return replace(record, version=await self._commit(batch, ref, writer))
+        except Conflict as error:
             raise HoldEnded from error
 
     async def request(self, account_id: str, request_id: str) -> Record | None:
-        found = await self._request_ref(request_id).get(**_READ)
+        found = await self._request_ref(request_id).get(**READ)
         record = _to_record(found) if found.exists else None
         return record if record and record.account_id == account_id and not record.deleted else None
 
@@ -239,22 +216,30 @@ class Firestore:
         records = [_to_record(one) for one in found]
         return documents.page(records, limit, lambda record: (record.created_at, record.id))
 
+    async def made_before(self, account_id: str, cache_key: str) -> Record | None:
+        # By equality alone, which needs no index of its own.
+        wanted = {"account_id": account_id, "cache_key": cache_key}
+        requests = self._client.collection("requests")
+        query = self._where(requests, **wanted, status="succeeded", deleted=False)
+        found = [_to_record(one) for one in await query.limit(_SAME).get(**READ)]
+        return max(found, key=lambda record: record.created_at, default=None)
+
     async def delete_request(self, record: Record) -> None:
         writer, batch = secrets.token_hex(10), self._client.batch()
-        document = {**documents.from_record(documents.tombstone(record)), "writer": writer}
-        unchanged = self._unchanged(record.version)
-        batch.update(self._request_ref(record.id), document, option=unchanged)
+        document = {**_document(documents.tombstone(record)), "writer": writer}
+        ref = self._request_ref(record.id)
+        batch.update(ref, document, option=self._unchanged(record.version))
         try:
-            await self._commit(batch, record.id, writer)
-        except _Conflict as error:
-            found = await self._request_ref(record.id).get(**_READ)
+            await self._commit(batch, ref, writer)
+        except Conflict as error:
+            found = await ref.get(**READ)
             if not found.exists or not found.get("deleted"):
                 raise Stale from error
 
     async def overdue(self, before: datetime, limit: int) -> Sequence[Record]:
         running = self._where(self._client.collection("requests"), status="running")
         late = running.where(filter=FieldFilter("lease_until", "<", before))
-        found = await late.order_by("lease_until").limit(limit).get(**_READ)
+        found = await late.order_by("lease_until").limit(limit).get(**READ)
         return [_to_record(one) for one in found]
 
     async def entries(self, account_id: str, limit: int, cursor: str | None) -> Page[Entry]:
@@ -266,7 +251,7 @@ class Firestore:
     async def usage(self, account_id: str, first_day: str, last_day: str) -> Sequence[UsageRow]:
         days = self._account_ref(account_id).collection("usage")
         since = days.where(filter=FieldFilter("day", ">=", first_day))
-        found = await since.where(filter=FieldFilter("day", "<=", last_day)).get(**_READ)
+        found = await since.where(filter=FieldFilter("day", "<=", last_day)).get(**READ)
         sums: dict[tuple[str, str, str], Counter[str]] = {}
         for day in (one.to_dict() for one in found):
             for model, providers in day["rows"].items():
@@ -278,59 +263,28 @@ class Firestore:
             for key, counts in sorted(sums.items())
         ]
 
-    async def close(self) -> None:
-        if self._opened is not None:
-            # AsyncClient.close() closes nothing (google-cloud-firestore 2.34).
-            await self._opened._firestore_api.transport.close()
-            self._opened = None
+    async def meter(self, provider_id: str) -> Meter:
+        found = await self._meter_ref(provider_id).get(**READ)
+        return documents.to_meter(found.to_dict(), version_of(found)) if found.exists else Meter()
 
-    async def _commit(self, batch: Any, request_id: str, writer: str) -> str:
-        """Commit a batch whose first write is to the request; returns its new version. A commit
-        whose answer was lost is sent again, which its preconditions make safe. Raises _Conflict."""
-        for attempt in range(1, _TRIES + 1):
-            try:
-                results = await batch.commit(retry=None, timeout=_TRY_S)
-                return str(results[0].update_time.rfc3339())
-            except _REFUSED as error:
-                stored = await self._request_ref(request_id).get(**_READ) if attempt > 1 else None
-                if stored and stored.exists and stored.to_dict().get("writer") == writer:
-                    return _version(stored)
-                raise _Conflict from error
-            except _UNSURE:
-                if attempt == _TRIES:
-                    raise
-                longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt)
-                await self._sleep(self._random.uniform(0, longest))
-        raise AssertionError("the last try returns or raises")
+    async def put_meter(self, provider_id: str, meter: Meter) -> None:
+        writer, batch = secrets.token_hex(10), self._client.batch()
+        ref, document = self._meter_ref(provider_id), documents.from_meter(meter)
+        if meter.version:
+            unchanged = self._unchanged(meter.version)
+            batch.update(ref, {**document, "writer": writer}, option=unchanged)
+        else:
+            batch.create(ref, {**document, "writer": writer})
+        try:
+            await self._commit(batch, ref, writer)
+        except Conflict as error:
+            raise Stale from error
 
     async def _known(self, account_id: str) -> Account:
         account = await self.account(account_id)
         if account is None:
             raise _no_account(account_id)
         return account
-
-    async def _newest(
-        self, query: Any, collection: Any, time: str, limit: int, cursor: str | None
-    ) -> Any:
-        """One document more than `limit`, from after the cursor."""
-        ordered = query.order_by(time, direction=Query.DESCENDING)
-        ordered = ordered.order_by("__name__", direction=Query.DESCENDING)
-        if cursor:
-            at, last = documents.from_cursor(cursor)
-            ordered = ordered.start_after([at, collection.document(_document_id(last))])
-        return await ordered.limit(limit + 1).get(**_READ)
-
-    @property
-    def _client(self) -> AsyncClient:
-        # Made inside the running loop, to which its channel belongs.
-        if self._opened is None:
-            self._opened = AsyncClient(project=self._project, database=self._database)
-        return self._opened
-
-    def _ref(self, *path: str) -> Any:
-        """The document at collection, id, collection, id …"""
-        ids = [_document_id(part) if n % 2 else part for n, part in enumerate(path)]
-        return self._client.document(*ids)
 
     def _account_ref(self, account_id: str) -> Any:
         return self._ref("accounts", account_id)
@@ -341,24 +295,11 @@ class Firestore:
     def _request_ref(self, request_id: str) -> Any:
         return self._ref("requests", request_id)
 
+    def _meter_ref(self, provider_id: str) -> Any:
+        return self._ref("providers", provider_id)
+
     def _entry_ref(self, entry: Entry) -> Any:
         return self._ref("accounts", entry.account_id, "entries", entry.id)
-
-    def _unchanged(self, version: str) -> Any:
-        at = DatetimeWithNanoseconds.from_rfc3339(version)
-        return self._client.write_option(last_update_time=at.timestamp_pb())
-
-    def _where(self, query: Any, **fields: object) -> Any:
-        for name, value in fields.items():
-            query = query.where(filter=FieldFilter(name, "==", value))
-        return query
-
-
-def _document_id(text: str) -> str:
-    """An id that Firestore takes, whatever the text: callers can name any request in a path."""
-    if _PLAIN.fullmatch(text):
-        return text
-    return "~" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _back(index: int, hold: Hold, posting: Posting) -> dict[str, Any]:
@@ -379,12 +320,12 @@ def _path(*names: str | None) -> str:
     return str(FieldPath(*names).to_api_repr())
 
 
-def _version(snapshot: Any) -> str:
-    return str(snapshot.update_time.rfc3339())
+def _document(record: Record) -> dict[str, Any]:
+    return {**documents.from_record(record), "cache_key": record.cache_key}
 
 
 def _to_record(snapshot: Any) -> Record:
-    return documents.to_record(snapshot.to_dict(), _version(snapshot))
+    return documents.to_record(snapshot.to_dict(), version_of(snapshot))
 
 
 def _no_account(account_id: str) -> NotFound:

@@ -1,5 +1,5 @@
 -- One table for each noun. Money is integer micro-dollars; times are ISO 8601 text in UTC, all of
--- one length; `lots`, `spent`, `limits` and `body` are JSON.
+-- one length; `lots`, `spent`, `limits`, `calls` and `body` are JSON.
 
 CREATE TABLE IF NOT EXISTS accounts (
     id TEXT PRIMARY KEY,
@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS requests (
 
 CREATE INDEX IF NOT EXISTS requests_newest ON requests (account_id, created_at DESC, id DESC);
 CREATE INDEX IF NOT EXISTS requests_running ON requests (lease_until) WHERE status = 'running';
+CREATE INDEX IF NOT EXISTS requests_made
+ON requests (account_id, json_extract(body, '$.cache_key')) WHERE status = 'succeeded';
 
 CREATE TABLE IF NOT EXISTS entries (
     id TEXT PRIMARY KEY,
@@ -72,4 +74,16 @@ CREATE TABLE IF NOT EXISTS usage (
     images INTEGER NOT NULL,
     micros INTEGER NOT NULL,
     PRIMARY KEY (account_id, day, model, provider)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS meters (
+    provider_id TEXT PRIMARY KEY,
+    calls TEXT NOT NULL,
+    free_day TEXT NOT NULL,
+    free_day_count INTEGER NOT NULL,
+    free_minute TEXT NOT NULL,
+    free_minute_count INTEGER NOT NULL,
+    spent_day TEXT NOT NULL,
+    spent_micros INTEGER NOT NULL,
+    version INTEGER NOT NULL
 ) STRICT;

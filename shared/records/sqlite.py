@@ -4,39 +4,22 @@ transaction that is on the disk before it returns. Several processes may open th
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
-from typing import Any, TypeVar
 
 from shared import ledger
 from shared.domain import Account, ApiKey, Entry, Limits, Record, UsageRow
 from shared.errors import NotFound
 from shared.ledger import MAX_SHARDS, Posting, Reservation, Shard, Standing
+from shared.pacing import Meter
 from shared.records import HoldEnded, Page, RequestFilter, Stale, documents
-from shared.settings import BadSettings
-
-T = TypeVar("T")
-Row = Mapping[str, Any]
-
-_VERSION = 1
-_LOCK_WAIT_S = 30.0
-_SCHEMA = Path(__file__).with_name("schema.sql")
+from shared.records.sqlite_file import Row, SqliteFile
 
 
-class Sqlite:
+class Sqlite(SqliteFile):
     """`Records` in the file at `path`, which is made if need be. Raises BadSettings for a file
     that a newer version of this program has written."""
-
-    def __init__(self, path: Path) -> None:
-        self._db = _opened(path)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
 
     async def create_account(self, account: Account) -> None:
         if not 1 <= account.shards <= MAX_SHARDS:
@@ -171,6 +154,15 @@ class Sqlite:
         found = [_to_record(row) for row in rows]
         return documents.page(found, limit, lambda record: (record.created_at, record.id))
 
+    async def made_before(self, account_id: str, cache_key: str) -> Record | None:
+        sql = (
+            "SELECT * FROM requests WHERE account_id = :account AND NOT deleted"
+            " AND status = 'succeeded' AND json_extract(body, '$.cache_key') = :key"
+            " ORDER BY created_at DESC LIMIT 1"
+        )
+        row = await self._read(lambda: self._one(sql, {"account": account_id, "key": cache_key}))
+        return _to_record(row) if row else None
+
     async def delete_request(self, record: Record) -> None:
         gone = documents.tombstone(record)
 
@@ -216,9 +208,35 @@ class Sqlite:
         )
         return [UsageRow(**row) for row in rows]
 
-    async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
-        self._thread.shutdown()
+    async def meter(self, provider_id: str) -> Meter:
+        sql = "SELECT * FROM meters WHERE provider_id = :id"
+        row = await self._read(lambda: self._one(sql, {"id": provider_id}))
+        return documents.to_meter(row, str(row["version"])) if row else Meter()
+
+    async def put_meter(self, provider_id: str, meter: Meter) -> None:
+        row = {**documents.from_meter(meter), "id": provider_id}
+
+        def write() -> None:
+            if meter.version:
+                written = self._run(
+                    "UPDATE meters SET calls = :calls, free_day = :free_day,"
+                    " free_day_count = :free_day_count, free_minute = :free_minute,"
+                    " free_minute_count = :free_minute_count, spent_day = :spent_day,"
+                    " spent_micros = :spent_micros, version = version + 1"
+                    " WHERE provider_id = :id AND version = :version",
+                    {**row, "version": int(meter.version)},
+                )
+            else:
+                written = self._run(
+                    "INSERT INTO meters VALUES (:id, :calls, :free_day, :free_day_count,"
+                    " :free_minute, :free_minute_count, :spent_day, :spent_micros, 1)"
+                    " ON CONFLICT (provider_id) DO NOTHING",
+                    row,
+                )
+            if not written:
+                raise Stale
+
+        await self._write(write)
 
     def _account(self, account_id: str) -> Account | None:
         row = self._one("SELECT * FROM accounts WHERE id = :id", {"id": account_id})
@@ -302,87 +320,9 @@ class Sqlite:
             {**vars(row), "account_id": record.account_id},
         )
 
-    def _run(self, sql: str, values: Row) -> bool:
-        """Whether a row was written."""
-        return self._db.execute(sql, _columns(values)).rowcount > 0
-
-    def _one(self, sql: str, values: Row) -> Row | None:
-        rows = self._all(sql, values)
-        return rows[0] if rows else None
-
-    def _all(self, sql: str, values: Row | None = None) -> list[Row]:
-        rows = self._db.execute(sql, _columns(values or {})).fetchall()
-        return [{name: _value(name, row[name]) for name in row.keys()} for row in rows]  # noqa: SIM118
-
-    async def _read(self, read: Callable[[], T]) -> T:
-        return await self._in_thread("BEGIN", read)
-
-    async def _write(self, write: Callable[[], T]) -> T:
-        return await self._in_thread("BEGIN IMMEDIATE", write)
-
-    async def _in_thread(self, begin: str, work: Callable[[], T]) -> T:
-        def run() -> T:
-            with _transaction(self._db, begin):
-                return work()
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
-    db.execute(begin)
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException as error:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        if isinstance(error, sqlite3.IntegrityError):
-            raise ValueError(f"this is stored already or hangs on nothing: {error}") from error
-        raise
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
-    db.row_factory = sqlite3.Row
-    try:
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA journal_mode = WAL")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            raise BadSettings(f"{path} was written by a newer version of this program")
-        if version < _VERSION:
-            made = (
-                f"BEGIN IMMEDIATE; {_SCHEMA.read_text()} PRAGMA user_version = {_VERSION}; COMMIT"
-            )
-            db.executescript(made)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
 
 def _to_record(row: Row) -> Record:
     return documents.to_record(row, str(row["version"]))
-
-
-_JSON = ("limits", "lots", "spent")
-
-
-def _columns(values: Row) -> dict[str, Any]:
-    return {name: _column(name, value) for name, value in values.items()}
-
-
-def _column(name: str, value: Any) -> Any:
-    if isinstance(value, datetime):
-        return documents.iso(value)
-    return documents.to_json(value) if name in _JSON else value
-
-
-def _value(name: str, value: Any) -> Any:
-    return json.loads(value) if name in _JSON else value
 
 
 def _no_account(account_id: str) -> NotFound:

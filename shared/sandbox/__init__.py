@@ -11,12 +11,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from typing import Protocol
 
 import httpx
 
 from shared.catalogue import Catalogue
+from shared.sandbox import ark, laozhang, openai, openrouter, threedaistudio, vertex
 from shared.sandbox.directives import Calls
 from shared.sandbox.google import NAME, Google
+
+
+class Speaker(Protocol):
+    """One provider: `path` is what follows its name."""
+
+    def handle(self, request: httpx.Request, path: str) -> httpx.Response: ...
 
 
 class Sandbox:
@@ -24,7 +32,15 @@ class Sandbox:
     uploaded file is. Thread-safe."""
 
     def __init__(self, catalogue: Catalogue, clock: Callable[[], datetime]) -> None:
-        self._speakers = {NAME: Google(catalogue, clock, Calls())}
+        self._speakers: dict[str, Speaker] = {
+            NAME: Google(catalogue, clock, Calls()),
+            openai.NAME: openai.OpenAI(catalogue, clock, Calls()),
+            ark.NAME: ark.Ark(catalogue, clock, Calls()),
+            vertex.NAME: vertex.Vertex(catalogue, clock, Calls()),
+            laozhang.NAME: laozhang.Laozhang(catalogue, clock, Calls()),
+            openrouter.NAME: openrouter.OpenRouter(catalogue, clock, Calls()),
+            threedaistudio.NAME: threedaistudio.ThreeDAIStudio(catalogue, clock, Calls()),
+        }
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         """Answer a request whose body has been read. It may take as long as painting does."""

@@ -204,7 +204,8 @@ def test_a_fault_of_the_sandbox_ends_in_its_error_and_costs_nothing(
     tmp_path: Path, directive: str, status: int, code: str
 ) -> None:
     async def story(darkroom: Darkroom) -> None:
-        body = {**PRO, "prompt": f"a cup [sandbox:{directive}]"}
+        google = {"providers": ["google"]}
+        body = {**PRO, "prompt": f"a cup [sandbox:{directive}]", "route": google}
         answer = await darkroom.post("/generate", body)
         assert answer.status_code == status
         error = answer.json()["error"]

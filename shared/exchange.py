@@ -1,0 +1,258 @@
+"""One call to a provider, from its first byte to the pictures: upload, submit, poll, download.
+
+What may have been paid for is never asked for again: once a task is submitted only looks at it and
+downloads are repeated, and when those fail the outcome is unknown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import httpx
+
+from shared import log, pixels
+from shared.catalogue.rows import Provider as Account
+from shared.catalogue.rows import Route
+from shared.domain import Endpoint, ImageRequest, Picture
+from shared.errors import (
+    HTTP_STATUS,
+    DarkroomError,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderUnavailable,
+)
+from shared.fetch import Fetcher
+from shared.providers import Done, Inline, Pending, Provider, Remote
+from shared.providers.registry import ADAPTERS
+
+POLLS = 240
+BLIND_POLLS = 6
+FILE_POLLS = 20
+DOWNLOADS = 3
+MAX_ANSWER_BYTES = 256 * 2**20
+MAX_PICTURE_BYTES = 64 * 2**20
+_PAUSE_S = 2.0
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One request on its way: its id, for the provider's log and ours; whether it goes to the
+    sandbox; and the moment on the loop's clock after which nothing new is begun."""
+
+    id: str
+    test: bool
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one call brought: pictures, seen to be some, and what was said with them."""
+
+    pictures: tuple[Picture, ...]
+    done: Done
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: what is asked, by which route, of which account, at which address."""
+
+    request: ImageRequest
+    route: Route
+    account: Account
+    endpoint: Endpoint
+
+    @property
+    def adapter(self) -> Provider:
+        """Who speaks its wire format."""
+        return ADAPTERS[self.route.wire]
+
+
+class Exchange:
+    """Makes calls over two HTTP clients, the real one and the sandbox in this process, and fetches
+    pictures that lie elsewhere."""
+
+    def __init__(
+        self,
+        live: httpx.AsyncClient,
+        sandbox: httpx.AsyncClient,
+        pictures: Fetcher,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._live = live
+        self._sandbox = sandbox
+        self._pictures = pictures
+        self._sleep = sleep
+
+    async def run(self, call: Call, errand: Errand) -> Answer:
+        """One answer, in the time its provider's row allows. Raises DarkroomError."""
+        account = call.account
+        try:
+            async with asyncio.timeout(account.timeout_s):
+                return await self._answer(call, errand)
+        except TimeoutError as error:
+            raise OutcomeUnknown(
+                f"{account.name} had not answered after {account.timeout_s:g} seconds.",
+            ) from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._live.aclose()
+        await self._sandbox.aclose()
+        await self._pictures.close()
+
+    async def _answer(self, call: Call, errand: Errand) -> Answer:
+        call = await self._upload(call, errand)
+        # Both may take a while: pictures are packed and unpacked there.
+        request = await asyncio.to_thread(call.adapter.submit, call.request, call.endpoint)
+        response = await self._send(request, call.account, errand)
+        outcome = await asyncio.to_thread(call.adapter.read, response)
+        if isinstance(outcome, Pending):
+            outcome = await self._finished(outcome, call, errand)
+        return await self._collect(outcome, call, errand)
+
+    async def _finished(self, outcome: Pending, call: Call, errand: Errand) -> Done:
+        """The end of a task. A look that fails says nothing of the task, and is repeated."""
+        blind, wait_s = 0, outcome.after_s
+        for _ in range(POLLS):
+            await self._sleep(wait_s)
+            try:
+                request = call.adapter.poll(outcome.token, call.endpoint)
+                response = await self._send(request, call.account, errand)
+                looked = await asyncio.to_thread(call.adapter.read, response)
+            except DarkroomError as error:
+                blind += 1
+                if _of_the_task(error):
+                    raise
+                if blind == BLIND_POLLS:
+                    raise OutcomeUnknown(
+                        f"{call.account.name} took the request and does not say what became of it.",
+                        private=error.private or error.message,
+                    ) from error
+                wait_s = max(outcome.after_s, error.retry_after_s or 0.0)
+            else:
+                if isinstance(looked, Done):
+                    return looked
+                blind, outcome, wait_s = 0, looked, looked.after_s
+        raise OutcomeUnknown(f"{call.account.name} had not finished after {POLLS} looks.")
+
+    async def _upload(self, call: Call, errand: Errand) -> Call:
+        """Put sources that are too large for the body where the provider keeps files."""
+        sources = list(call.request.sources)
+        for upload in call.adapter.uploads(call.request, call.endpoint):
+            source, files = sources[upload.source], upload.files
+            opened = await self._send(upload.start, call.account, errand)
+            sending = files.send(opened, source.data, call.endpoint)
+            file = files.read(await self._send(sending, call.account, errand))
+            for _ in range(FILE_POLLS):
+                if file.ready:
+                    break
+                await self._sleep(1.0)
+                looking = files.get(file.name, call.endpoint)
+                file = files.read(await self._send(looking, call.account, errand))
+            sources[upload.source] = replace(source, uri=file.uri)
+        return replace(call, request=replace(call.request, sources=tuple(sources)))
+
+    async def _collect(self, done: Done, call: Call, errand: Errand) -> Answer:
+        """The pictures of an answer, fetched where they are remote, and seen to be pictures. One
+        that is of no use does not take the others with it."""
+        got = await asyncio.gather(
+            *(self._bytes(image, call, errand) for image in done.images), return_exceptions=True
+        )
+        for fault in got:
+            if isinstance(fault, BaseException) and not isinstance(fault, DarkroomError):
+                raise fault
+        files = [data for data in got if isinstance(data, bytes)]
+        seen = [await asyncio.to_thread(pixels.measure, data) for data in files]
+        pictures = tuple(picture for picture in seen if picture is not None)
+        if not pictures:
+            # Made, and perhaps paid: asking for another would be paying twice.
+            what = "something that is not a picture" if files else "a picture nobody can fetch"
+            error = ProviderError(f"{call.account.name} sent {what}.")
+            error.usage = replace(done.usage, images=len(done.images))
+            raise error
+        return Answer(pictures, done)
+
+    async def _bytes(self, image: Inline | Remote, call: Call, errand: Errand) -> bytes:
+        """A picture's bytes. Raises DarkroomError."""
+        if isinstance(image, Inline):
+            return image.data
+        for tried in range(1, DOWNLOADS + 1):
+            try:
+                return await self._download(image.url, call, errand)
+            except DarkroomError as error:
+                log.event("picture.not_fetched", severity="WARNING", cause=error.message)
+                if tried == DOWNLOADS:
+                    raise
+                await self._sleep(_PAUSE_S)
+        raise AssertionError("the last try always returns or raises")
+
+    async def _download(self, address: str, call: Call, errand: Errand) -> bytes:
+        """Without our key, which such hosts are not meant to see. Only the provider's own origin,
+        as the operator set it, may be a private one."""
+        try:
+            url, own = httpx.URL(address), httpx.URL(call.endpoint.base_url)
+        except httpx.InvalidURL as error:
+            raise ProviderError("The address of a picture is not valid.") from error
+        if _origin(url) != _origin(own):
+            if errand.test:
+                raise ProviderError("The address of a picture leads out of the sandbox.")
+            return await self._pictures.fetch(address, "picture")
+        response = await self._send(httpx.Request("GET", url), call.account, errand)
+        if response.status_code != 200:
+            raise ProviderError("A picture's address does not answer with it.")
+        return response.content
+
+    async def _send(
+        self, request: httpx.Request, account: Account, errand: Errand
+    ) -> httpx.Response:
+        """One HTTP exchange, whatever its status. Raises ProviderUnavailable when nothing was
+        sent, OutcomeUnknown when no whole answer came back."""
+        client = self._sandbox if errand.test else self._live
+        request.headers["x-request-id"] = errand.id
+        try:
+            return await _receive(client, request)
+        except _NOT_SENT as error:
+            raise ProviderUnavailable(
+                f"{account.name} cannot be reached.", private=repr(error)
+            ) from error
+        except httpx.TransportError as error:
+            raise OutcomeUnknown(
+                f"{account.name} did not answer after the request was sent. It was not sent again.",
+                private=repr(error),
+            ) from error
+
+
+async def _receive(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """The whole answer, decompressed and at most MAX_ANSWER_BYTES long."""
+    response = await client.send(request, stream=True)
+    try:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise ProviderError("The provider's answer is too long.")
+    except httpx.DecodingError as error:
+        raise ProviderError("The provider's answer cannot be decompressed.") from error
+    finally:
+        await response.aclose()
+    headers = [
+        (k, v)
+        for k, v in response.headers.multi_items()
+        if k not in ("content-encoding", "content-length", "transfer-encoding")
+    ]
+    return httpx.Response(
+        response.status_code, headers=headers, content=bytes(body), request=request
+    )
+
+
+def _of_the_task(error: DarkroomError) -> bool:
+    """Whether an error is what became of a task: it came in a good answer, or says that nobody
+    will ever know. Any other is of the look at it."""
+    status = error.details.get(HTTP_STATUS)
+    return status == 200 or (isinstance(error, OutcomeUnknown) and status is not None)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port

@@ -1,0 +1,232 @@
+"""OpenAI's images/generations and images/edits (openai-openapi, 2026-08; openai 3.52), and hosts
+that copy them.
+
+One call makes up to ten pictures. GPT image models give base64; other hosts may give addresses.
+Dialects: "json" sends an edit's images in JSON, which the API takes beside a form; "relay" sends
+them as data URLs in `image` to images/generations, the way relays take them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import httpx
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from shared.domain import IMAGE_TYPES, Endpoint, ImageRequest, Json, Source, Usage
+from shared.errors import HTTP_STATUS, DarkroomError, NoImage, ProviderError
+from shared.providers import (
+    Done,
+    Inline,
+    Remote,
+    no_poll,
+    no_uploads,
+    openai_errors,
+    openai_multipart,
+)
+from shared.providers.google_json import pack, post, present, unpack
+from shared.providers.openai_multipart import Attached
+
+DIALECTS: frozenset[str] = frozenset({"json", "relay"})
+
+_COMPRESSED = ("jpeg", "webp")
+_ENDINGS = {kind: ending for ending, kind in IMAGE_TYPES.items()}
+
+
+def _text(value: object) -> object:
+    return value if isinstance(value, str) else ""
+
+
+def _countable(value: object) -> object:
+    """A count that makes no sense must not cost anybody the picture."""
+    return value if type(value) is int and 0 <= value < 2**31 else 0
+
+
+def _object(value: object) -> object:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _objects(value: object) -> object:
+    if not isinstance(value, list):
+        return None
+    return [item for item in value if isinstance(item, Mapping)]
+
+
+_Text = Annotated[str, BeforeValidator(_text)]
+_Count = Annotated[int, BeforeValidator(_countable)]
+
+
+class _Message(BaseModel):
+    """A part of an answer. Null means absent, and names that are not ours are passed over."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: item for name, item in value.items() if item is not None}
+
+
+class _Item(_Message):
+    b64_json: _Text = ""
+    url: _Text = ""
+    mime_type: _Text = ""
+    revised_prompt: _Text = ""
+
+
+class _Split(_Message):
+    text_tokens: _Count = 0
+    image_tokens: _Count = 0
+
+
+_Details = Annotated[_Split, BeforeValidator(_object)]
+
+
+class _Usage(_Message):
+    """Counted as here, or as in a chat (`prompt_tokens`): relays do either."""
+
+    input_tokens: _Count = 0
+    output_tokens: _Count = 0
+    input_tokens_details: _Details = _Split()
+    output_tokens_details: _Details = _Split()
+    prompt_tokens: _Count = 0
+    completion_tokens: _Count = 0
+    prompt_tokens_details: _Details = _Split()
+    completion_tokens_details: _Details = _Split()
+
+
+class _Reply(_Message):
+    data: Annotated[tuple[_Item, ...] | None, BeforeValidator(_objects)] = None
+    output_format: _Text = ""
+    usage: Annotated[_Usage, BeforeValidator(_object)] = _Usage()
+
+
+def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
+    """Ask for `request.n` pictures."""
+    if request.operation == "generate" or endpoint.dialect == "relay":
+        url = endpoint.address("images/generations")
+        return post(url, endpoint, json_body(request, endpoint))
+    url = endpoint.address("images/edits")
+    # The form has no such field, the JSON has (openai 3.52, openai-openapi 2026-08).
+    if endpoint.dialect == "json" or "moderation" in request.options:
+        return post(url, endpoint, json_body(request, endpoint))
+    files = [_attached("image[]", f"image-{i}", s) for i, s in enumerate(request.sources, 1)]
+    if request.mask:
+        files.append(_attached("mask", "mask", request.mask))
+    return openai_multipart.post(url, endpoint, _fields(request, endpoint), files)
+
+
+def json_body(request: ImageRequest, endpoint: Endpoint) -> dict[str, Json]:
+    """What is asked, as JSON, whatever the operation."""
+    body = _fields(request, endpoint)
+    if endpoint.dialect == "relay":
+        return body | ({"image": [_url(s) for s in request.sources]} if request.sources else {})
+    if request.operation == "edit":
+        body["images"] = [{"image_url": _url(source)} for source in request.sources]
+        if request.mask:
+            body["mask"] = {"image_url": _url(request.mask)}
+    return body
+
+
+def read(response: httpx.Response) -> Done:
+    """The pictures that came, without those whose base64 is broken."""
+    reply = openai_errors.parse(_Reply, response)
+    images, broken = [], reply.data is None
+    for item in reply.data or ():
+        try:
+            image = _picture(item, reply.output_format)
+        except ProviderError:
+            broken = True
+        else:
+            images += [image] if image else []
+    usage = _usage(reply.usage, len(images))
+    said = [item.revised_prompt for item in reply.data or () if item.revised_prompt]
+    text = "\n\n".join(dict.fromkeys(said)) or None
+    if not images:
+        error = _nothing(response.status_code, None if broken else text or "")
+        error.usage = None if usage == Usage() else usage
+        raise error
+    return Done(images=tuple(images), usage=usage, text=text)
+
+
+poll = no_poll
+uploads = no_uploads
+
+
+def _fields(request: ImageRequest, endpoint: Endpoint) -> dict[str, Json]:
+    """What is asked, without the images. Neither `response_format`, which GPT image models refuse,
+    nor `user`, which tells a provider about our callers."""
+    options = request.options
+    chosen = f"{request.size[0]}x{request.size[1]}" if request.size else None
+    compressed = request.output_format in _COMPRESSED
+    return present(
+        {
+            "model": endpoint.wire_model,
+            "prompt": request.prompt,
+            "n": request.n,
+            "size": chosen or (None if endpoint.dialect == "relay" else "auto"),
+            "quality": request.quality,
+            "background": request.background,
+            "output_format": request.output_format,
+            "output_compression": request.output_quality if compressed else None,
+            "moderation": options.get("moderation"),
+            "complexity": options.get("complexity"),
+            # It is about the images given: without any, the field is not known there.
+            "input_fidelity": options.get("input_fidelity") if request.sources else None,
+        }
+    )
+
+
+def _attached(field: str, stem: str, source: Source) -> Attached:
+    ending = _ENDINGS.get(source.content_type, source.content_type.rpartition("/")[2])
+    return Attached(field, f"{stem}.{ending}", source.data, source.content_type)
+
+
+def _url(source: Source) -> str:
+    return f"data:{source.content_type};base64,{pack(source.data)}"
+
+
+def _picture(item: _Item, output_format: str) -> Inline | Remote | None:
+    """A picture, or None where an item has none. Raises ProviderError for broken base64."""
+    data, kind = item.b64_json, item.mime_type or IMAGE_TYPES.get(output_format, "image/png")
+    if not data and item.url and not item.url.startswith("data:"):
+        return Remote(item.url)
+    data = data or item.url
+    if data.startswith("data:"):
+        head, _, data = data.partition(",")
+        kind = head.removeprefix("data:").partition(";")[0] or kind
+    elif not data:
+        return None
+    return unpack(data, kind)
+
+
+def _nothing(status: int, text: str | None) -> DarkroomError:
+    """Why there is no picture: what was said instead, None for an answer that makes no sense."""
+    details: dict[str, Json] = {HTTP_STATUS: status}
+    if text is None:
+        return ProviderError(
+            "The provider sent nothing that can be used. Try again.", details=details
+        )
+    if text:
+        details["text"] = openai_errors.safe(text, 500)
+    return NoImage(
+        "The model made no picture of this. Say in the prompt what to draw.", details=details
+    )
+
+
+def _usage(counted: _Usage, images: int) -> Usage:
+    """Where the output is not split, or split into nothing, all of it is image."""
+    read_, made = counted.input_tokens_details, counted.output_tokens_details
+    chat_read, chat_made = counted.prompt_tokens_details, counted.completion_tokens_details
+    output = counted.output_tokens or counted.completion_tokens
+    split = next((s for s in (made, chat_made) if s.image_tokens or s.text_tokens), None)
+    return Usage(
+        input_tokens=counted.input_tokens or counted.prompt_tokens,
+        output_tokens=output,
+        source_tokens=read_.image_tokens or chat_read.image_tokens,
+        image_tokens=min(split.image_tokens, output) if split else output,
+        images=images,
+    )

@@ -1,0 +1,120 @@
+"""A connection to one Firestore database: documents by path, lists newest first, and commits that
+may be sent twice. What is stored there is `firestore`'s to know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from random import Random
+from typing import Any
+
+from google.api_core import exceptions
+from google.api_core.datetime_helpers import DatetimeWithNanoseconds
+from google.api_core.retry import AsyncRetry
+from google.cloud.firestore import AsyncClient, FieldFilter, Query
+
+from shared.records import documents
+
+_TRIES = 8
+_TRY_S = 10.0
+# The library's own would have a caller wait 300 seconds for a database that is down.
+READ: Mapping[str, Any] = {"retry": AsyncRetry(initial=0.1, timeout=20.0), "timeout": _TRY_S}
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 5.0
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_REFUSED = (exceptions.FailedPrecondition, exceptions.AlreadyExists, exceptions.NotFound)
+_UNSURE = (exceptions.ServerError, exceptions.Aborted, exceptions.TooManyRequests)
+
+
+class Conflict(Exception):
+    """A precondition of the commit did not hold: nothing was written."""
+
+
+class FirestoreDatabase:
+    """One database of one project (None: the environment's own). It connects at the first call, to
+    the emulator where FIRESTORE_EMULATOR_HOST names one."""
+
+    def __init__(
+        self,
+        project: str | None,
+        database: str,
+        random: Random,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._project = project
+        self._database = database
+        self._random = random
+        self._sleep = sleep
+        self._opened: AsyncClient | None = None
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            # AsyncClient.close() closes nothing (google-cloud-firestore 2.34).
+            await self._opened._firestore_api.transport.close()
+            self._opened = None
+
+    async def _commit(self, batch: Any, ref: Any, writer: str) -> str:
+        """Commit a batch whose first write is to `ref` and carries `writer`; returns the document's
+        new version. A commit whose answer was lost is sent again, which its preconditions make
+        safe. Raises Conflict."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                results = await batch.commit(retry=None, timeout=_TRY_S)
+                return str(results[0].update_time.rfc3339())
+            except _REFUSED as error:
+                stored = await ref.get(**READ) if attempt > 1 else None
+                if stored and stored.exists and stored.to_dict().get("writer") == writer:
+                    return version_of(stored)
+                raise Conflict from error
+            except _UNSURE:
+                if attempt == _TRIES:
+                    raise
+                longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt)
+                await self._sleep(self._random.uniform(0, longest))
+        raise AssertionError("the last try returns or raises")
+
+    async def _newest(
+        self, query: Any, collection: Any, time: str, limit: int, cursor: str | None
+    ) -> Any:
+        """One document more than `limit`, from after the cursor."""
+        ordered = query.order_by(time, direction=Query.DESCENDING)
+        ordered = ordered.order_by("__name__", direction=Query.DESCENDING)
+        if cursor:
+            at, last = documents.from_cursor(cursor)
+            ordered = ordered.start_after([at, collection.document(_document_id(last))])
+        return await ordered.limit(limit + 1).get(**READ)
+
+    @property
+    def _client(self) -> AsyncClient:
+        # Made inside the running loop, to which its channel belongs.
+        if self._opened is None:
+            self._opened = AsyncClient(project=self._project, database=self._database)
+        return self._opened
+
+    def _ref(self, *path: str) -> Any:
+        """The document at collection, id, collection, id …"""
+        ids = [_document_id(part) if n % 2 else part for n, part in enumerate(path)]
+        return self._client.document(*ids)
+
+    def _unchanged(self, version: str) -> Any:
+        at = DatetimeWithNanoseconds.from_rfc3339(version)
+        return self._client.write_option(last_update_time=at.timestamp_pb())
+
+    def _where(self, query: Any, **fields: object) -> Any:
+        for name, value in fields.items():
+            query = query.where(filter=FieldFilter(name, "==", value))
+        return query
+
+
+def version_of(snapshot: Any) -> str:
+    """What `_unchanged` takes, of a document that was read."""
+    return str(snapshot.update_time.rfc3339())
+
+
+def _document_id(text: str) -> str:
+    """An id that Firestore takes, whatever the text: callers can name any request in a path."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return "~" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

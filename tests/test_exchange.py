@@ -1,0 +1,206 @@
+"""One call: tasks that are looked at until they end, and pictures that lie elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.catalogue import load
+from shared.domain import Endpoint, ImageRequest
+from shared.errors import (
+    HTTP_STATUS,
+    ContentBlocked,
+    DarkroomError,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+)
+from shared.exchange import BLIND_POLLS, DOWNLOADS, Answer, Call, Errand, Exchange
+from shared.fetch import Fetcher
+from shared.providers import Done, Pending, Remote, Upload
+from shared.providers.registry import ADAPTERS
+from tests.upstream import png
+
+CATALOGUE = load()
+ROUTE = CATALOGUE.models["gemini-3-pro-image"].routes[0]
+BASE = "https://provider.test/root"
+Handler = Callable[[httpx.Request], Awaitable[httpx.Response]]
+
+
+class Tasks:
+    """A wire format that takes tasks: a look's text is the addresses of its pictures, "wait", or
+    an error's name."""
+
+    DIALECTS: frozenset[str] = frozenset()
+
+    def submit(self, request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
+        return httpx.Request("POST", endpoint.address("draw"), headers=endpoint.headers)
+
+    def read(self, response: httpx.Response) -> Done | Pending:
+        status, text = response.status_code, response.text
+        errors: dict[str, type[DarkroomError]] = {"blocked": ContentBlocked}
+        if status == 404:
+            raise OutcomeUnknown("gone", details={HTTP_STATUS: 404})
+        if status == 429:
+            raise RateLimited("busy", retry_after_s=30.0, details={HTTP_STATUS: 429})
+        if status >= 400:
+            raise ProviderError("broken", details={HTTP_STATUS: status})
+        if text in errors:
+            raise errors[text]("no", details={HTTP_STATUS: 200})
+        if text == "wait":
+            return Pending("ticket", 10.0)
+        return Done(tuple(Remote(address) for address in text.split()))
+
+    def poll(self, token: str, endpoint: Endpoint) -> httpx.Request:
+        return httpx.Request("GET", endpoint.address(f"look/{token}"), headers=endpoint.headers)
+
+    def uploads(self, request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
+        return ()
+
+
+class Net(httpx.AsyncBaseTransport):
+    """Both the provider and the internet: answers by path, each path's last answer for ever."""
+
+    def __init__(self, answers: dict[str, list[Any]]) -> None:
+        self.answers = answers
+        self.calls: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.calls.append(request)
+        script = self.answers[request.url.path]
+        answer = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, int):
+            return httpx.Response(answer)
+        if isinstance(answer, bytes):
+            # As a transport gives it: not read yet.
+            return httpx.Response(200, stream=httpx.ByteStream(answer))
+        return httpx.Response(200, text=answer)
+
+    def asked(self, path: str) -> int:
+        return sum(call.url.path == path for call in self.calls)
+
+
+class Run:
+    """One call of tasks over a network."""
+
+    def __init__(self, looks: list[Any], *, test: bool = False) -> None:
+        pictures: dict[str, list[Any]] = {
+            "/root/a.png": [png()],
+            "/a.png": [png()],
+            "/b.png": [404],
+        }
+        self.net = Net({"/root/draw": ["wait"], "/root/look/ticket": looks, **pictures})
+        self.slept: list[float] = []
+        self.test = test
+
+    def __call__(self, monkeypatch: pytest.MonkeyPatch) -> Answer:
+        monkeypatch.setitem(ADAPTERS, ROUTE.wire, Tasks())
+        return asyncio.run(self._run())
+
+    async def _run(self) -> Answer:
+        async def sleep(seconds: float) -> None:
+            self.slept.append(seconds)
+
+        async def resolve(host: str, port: int) -> Sequence[str]:
+            known = {"inside.example": "10.0.0.1", "169.254.169.254": "169.254.169.254"}
+            return [known.get(host, "93.184.215.14")]
+
+        client = httpx.AsyncClient(transport=self.net)
+        exchange = Exchange(client, client, Fetcher(transport=self.net, resolve=resolve), sleep)
+        endpoint = Endpoint(BASE, "", "m", "a-key")
+        request = ImageRequest("generate", "m", "x")
+        call = Call(request, ROUTE, CATALOGUE.providers["google"], endpoint)
+        return await exchange.run(call, Errand("req_a", self.test, 1e12))
+
+
+def test_a_task_is_looked_at_until_it_ends_and_its_picture_fetched_without_our_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run(["wait", "https://pictures.example/a.png"])
+    answer = run(monkeypatch)
+    assert [p.data for p in answer.pictures] == [png()]
+    assert run.slept == [10.0, 10.0]
+    fetched = run.net.calls[-1]
+    assert fetched.headers["host"] == "pictures.example"
+    assert "authorization" not in fetched.headers
+    assert run.net.asked("/root/draw") == 1
+
+
+@pytest.mark.parametrize(
+    "blind", [httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), 429, 500, 503, 401]
+)
+def test_a_look_that_fails_is_repeated_and_the_task_never_sent_again(
+    blind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run([blind, blind, f"{BASE}/a.png"])
+    assert run(monkeypatch).pictures
+    assert run.net.asked("/root/draw") == 1
+    assert run.slept[1] == (30.0 if blind == 429 else 10.0)
+
+
+@pytest.mark.parametrize("blind", [httpx.ConnectError("refused"), 429, 500])
+def test_a_task_nobody_can_see_any_more_is_unknown(
+    blind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run([blind])
+    with pytest.raises(OutcomeUnknown):
+        run(monkeypatch)
+    assert run.net.asked("/root/look/ticket") == BLIND_POLLS
+    assert run.net.asked("/root/draw") == 1
+
+
+def test_what_became_of_a_task_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for end, error in (("blocked", ContentBlocked), (404, OutcomeUnknown)):
+        run = Run([end])
+        with pytest.raises(error):
+            run(monkeypatch)
+        assert run.net.asked("/root/look/ticket") == 1
+
+
+def test_one_picture_that_cannot_be_fetched_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run(["https://x.example/b.png https://x.example/a.png"])
+    assert len(run(monkeypatch).pictures) == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://pictures.example/a.png",
+        "https://inside.example/a.png",
+        "https://169.254.169.254/a.png",
+        "https://pictures.example:22/a.png",
+        "https://user:secret@pictures.example/a.png",
+        "https://pictures.example/b.png",
+        "file:///etc/passwd",
+        "https:///a.png",
+    ],
+)
+def test_a_paid_picture_that_cannot_be_fetched_is_not_asked_for_again(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run([address])
+    with pytest.raises(ProviderError) as caught:
+        run(monkeypatch)
+    assert not isinstance(caught.value, ProviderUnavailable)
+    assert not caught.value.elsewhere
+    assert caught.value.usage is not None and caught.value.usage.images == 1
+    assert run.net.asked("/root/draw") == 1
+    if address.endswith("/b.png"):
+        assert run.net.asked("/b.png") == DOWNLOADS
+    else:
+        assert run.net.asked("/a.png") == 0
+
+
+def test_in_the_sandbox_no_address_leads_out_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ProviderError):
+        Run(["https://pictures.example/a.png"], test=True)(monkeypatch)
+    assert Run([f"{BASE}/a.png"], test=True)(monkeypatch).pictures
