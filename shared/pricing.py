@@ -10,13 +10,11 @@ from datetime import date
 
 from shared import sizes
 from shared.catalogue import Catalogue
-from shared.catalogue.offers import square
 from shared.catalogue.rows import Model, Price, Provider, Route
 from shared.domain import ImageRequest, Quote, Size, Usage
 
 _MILLION = 1_000_000
 _CHARACTERS_PER_TOKEN = 4
-_SQUARE_PIXELS = 1024 * 1024
 
 
 def unit_micros(request: ImageRequest, route: Route, catalogue: Catalogue) -> int:
@@ -110,24 +108,12 @@ def _picture_micros(
     price: Price, offer: Model, provider: Provider, chosen: tuple[str | None, str, Size]
 ) -> int:
     """One picture of that quality, resolution and size, without what goes in."""
-    keys = offer.price_keys(*chosen)
     if price.unit == "million_tokens":
-        tokens = image_tokens(offer, keys, chosen[2])
-        return _up(tokens * (price.by or {})["image_out"], _MILLION)
-    amount = price.at(keys)
+        return _up((offer.tokens(*chosen) or 0) * (price.by or {})["image_out"], _MILLION)
+    amount = price.at(offer.price_keys(*chosen))
     if amount is None:
-        raise ValueError(f"{offer.id} has no price for {keys}")
+        raise ValueError(f"{offer.id} has no price for {chosen}")
     return _up(amount * (provider.credit_usd or 0), _MILLION) if price.unit == "credit" else amount
-
-
-def image_tokens(offer: Model, keys: tuple[str, ...], size: Size) -> int:
-    """The tokens of a picture: as listed, else those of the square one of its quality by area,
-    which is no less than was ever counted."""
-    listed = next((offer.image_tokens[k] for k in keys if k in offer.image_tokens), None)
-    if listed is not None:
-        return listed
-    quality = keys[-2]
-    return _up(offer.image_tokens[square(quality)] * size[0] * size[1], _SQUARE_PIXELS)
 
 
 def _input_micros(request: ImageRequest, price: Price, offer: Model) -> int:

@@ -76,8 +76,8 @@ def consider(
 
 def calls(request: ImageRequest, route: Route, offer: Model) -> Iterator[ImageRequest]:
     """The request as the calls a route needs for it, each fitted to what the route offers: its
-    share of the pictures, a seed of its own, the size, a resolution only where there is a choice,
-    and a format only where the provider makes it."""
+    share of the pictures, a seed of its own, the size and quality, a resolution only where there is
+    a choice, and a format only where the provider makes it."""
     start, size = 0, sizes.size_of(request, offer)
     resolution, ratio = sizes.resolution_of(request, offer), sizes.ratio_of(request, offer)
     made = request.output_format in route.makes
@@ -89,6 +89,8 @@ def calls(request: ImageRequest, route: Route, offer: Model) -> Iterator[ImageRe
             n=count,
             seed=None if request.seed is None else (request.seed + start) % SEEDS,
             resolution=resolution if len(offer.resolutions) > 1 else None,
+            # Left out, some providers choose what costs more than our default.
+            quality=request.quality or next(iter(offer.qualities), None),
             size=size,
             size_name=route.size_names.get(ratio or "", {}).get(resolution),
             output_format=request.output_format if made else None,

@@ -28,7 +28,7 @@ from tests.upstream import png
 
 CATALOGUE = load()
 ROUTE = CATALOGUE.models["gemini-3-pro-image"].routes[0]
-BASE = "https://provider.test/root"
+BASE = "https://provider.test/api"
 Handler = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 
@@ -92,11 +92,11 @@ class Run:
 
     def __init__(self, looks: list[Any], *, test: bool = False) -> None:
         pictures: dict[str, list[Any]] = {
-            "/root/a.png": [png()],
+            "/api/a.png": [png()],
             "/a.png": [png()],
             "/b.png": [404],
         }
-        self.net = Net({"/root/draw": ["wait"], "/root/look/ticket": looks, **pictures})
+        self.net = Net({"/api/draw": ["wait"], "/api/look/ticket": looks, **pictures})
         self.slept: list[float] = []
         self.test = test
 
@@ -130,7 +130,7 @@ def test_a_task_is_looked_at_until_it_ends_and_its_picture_fetched_without_our_k
     fetched = run.net.calls[-1]
     assert fetched.headers["host"] == "pictures.example"
     assert "authorization" not in fetched.headers
-    assert run.net.asked("/root/draw") == 1
+    assert run.net.asked("/api/draw") == 1
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_look_that_fails_is_repeated_and_the_task_never_sent_again(
 ) -> None:
     run = Run([blind, blind, f"{BASE}/a.png"])
     assert run(monkeypatch).pictures
-    assert run.net.asked("/root/draw") == 1
+    assert run.net.asked("/api/draw") == 1
     assert run.slept[1] == (30.0 if blind == 429 else 10.0)
 
 
@@ -152,8 +152,8 @@ def test_a_task_nobody_can_see_any_more_is_unknown(
     run = Run([blind])
     with pytest.raises(OutcomeUnknown):
         run(monkeypatch)
-    assert run.net.asked("/root/look/ticket") == BLIND_POLLS
-    assert run.net.asked("/root/draw") == 1
+    assert run.net.asked("/api/look/ticket") == BLIND_POLLS
+    assert run.net.asked("/api/draw") == 1
 
 
 def test_what_became_of_a_task_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_what_became_of_a_task_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) 
         run = Run([end])
         with pytest.raises(error):
             run(monkeypatch)
-        assert run.net.asked("/root/look/ticket") == 1
+        assert run.net.asked("/api/look/ticket") == 1
 
 
 def test_one_picture_that_cannot_be_fetched_leaves_the_others(
@@ -193,7 +193,7 @@ def test_a_paid_picture_that_cannot_be_fetched_is_not_asked_for_again(
     assert not isinstance(caught.value, ProviderUnavailable)
     assert not caught.value.elsewhere
     assert caught.value.usage is not None and caught.value.usage.images == 1
-    assert run.net.asked("/root/draw") == 1
+    assert run.net.asked("/api/draw") == 1
     if address.endswith("/b.png"):
         assert run.net.asked("/b.png") == DOWNLOADS
     else:

@@ -43,7 +43,7 @@ def _unpriced(offer: Model, price: Price) -> Iterator[str]:
                 keys = offer.price_keys(quality, resolution, size)
                 known |= set(keys)
                 if price.unit == "million_tokens":
-                    if not any(key in offer.image_tokens for key in (*keys, square(quality))):
+                    if offer.tokens(quality, resolution, size) is None:
                         yield f"no image_tokens for {keys[0]}"
                 elif price.at(keys) is None:
                     yield f"no price for {resolution if quality is None else keys[0]}"
@@ -52,7 +52,3 @@ def _unpriced(offer: Model, price: Price) -> Iterator[str]:
         if strange:
             yield f"a price for unknown {strange[0]}"
 
-
-def square(quality: str | None) -> str:
-    """Under what the tokens of the one size are listed that others are reckoned from."""
-    return f"{quality}@1024x1024"

@@ -237,7 +237,8 @@ class Model(Row):
     """A model and what it can do by its best route. `sizes` maps ratio → resolution → pixels.
     `aspect_ratios`, `resolutions` and `qualities` have the default first, and a model with a single
     resolution takes no choice on the wire; `output_formats` has the provider's own first, the
-    others are converted here. `image_tokens` are those of one picture, by what prices go by."""
+    others are converted here. `image_tokens` are those of one picture, by what prices go by;
+    `token_grid` is, by quality, the side in patches of a square one, from which they follow."""
 
     id: Name
     name: str
@@ -259,6 +260,7 @@ class Model(Row):
     backgrounds: tuple[str, ...] = ()
     options: Mapping[str, Option] = Field(default_factory=dict)
     image_tokens: Mapping[str, Count] = Field(default_factory=dict)
+    token_grid: Mapping[str, Positive] = Field(default_factory=dict)
     source_tokens: Count = 0
     prompt_limit: Positive
     """In characters: a token limit of the provider times four."""
@@ -295,6 +297,18 @@ class Model(Row):
         chosen = quality or (self.qualities[0] if self.qualities else "")
         exact = (f"{chosen}@{size[0]}x{size[1]}",) if size else ()
         return (*exact, chosen, resolution)
+
+    def tokens(self, quality: str | None, resolution: str, size: Size) -> int | None:
+        """The tokens of one picture: as listed, else by the formula of OpenAI's own calculator
+        (community.openai.com/t/1382699, 2026); None where neither is known."""
+        keys = self.price_keys(quality, resolution, size)
+        listed = next((self.image_tokens[key] for key in keys if key in self.image_tokens), None)
+        side = self.token_grid.get(keys[-2])
+        if listed is not None or side is None:
+            return listed
+        short, long = min(size), max(size)
+        other = (2 * side * short + long) // (2 * long)
+        return -(-side * other * (2_000_000 + short * long) // 4_000_000)
 
     def lifecycle(self, today: date) -> Lifecycle:
         """The best status of its routes on that day."""

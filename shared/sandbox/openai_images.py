@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import httpx
 
-from shared import pricing
 from shared.catalogue.rows import Model
 from shared.domain import Json, Size
 from shared.sandbox import directives
@@ -141,8 +140,7 @@ def _size(asked: Asked, model: Model) -> Size:
 
 def _usage(scene: Scene, pictures: int) -> dict[str, Json]:
     asked = scene.asked
-    keys = scene.model.price_keys(scene.quality, scene.model.resolutions[0], scene.size)
-    each = pricing.image_tokens(scene.model, keys, scene.size)
+    each = scene.model.tokens(scene.quality, scene.model.resolutions[0], scene.size) or 0
     made = pictures * (each + PARTIAL_TOKENS * asked.partial_images)
     images = len(asked.sources) * scene.model.source_tokens
     text = -(-len(asked.prompt) // CHARACTERS_PER_TOKEN) + OVERHEAD_TOKENS

@@ -178,6 +178,19 @@ def test_the_parts_of_a_form_come_in_any_order(openai: OpenAI) -> None:
     assert response.json()["usage"]["input_tokens_details"]["image_tokens"] == 2900
 
 
+def test_a_part_may_say_its_file_name_first(openai: OpenAI) -> None:
+    def part(said: str, data: bytes) -> bytes:
+        return f"--x\r\nContent-Disposition: form-data; {said}\r\n\r\n".encode() + data + b"\r\n"
+
+    texts = {"model": FLARE, "prompt": "Add a cat", "quality": "low"}
+    body = part('filename="photo"; name="image"', photo())
+    body += b"".join(part(f'name="{name}"', text.encode()) for name, text in texts.items())
+    headers = {"content-type": 'multipart/form-data; boundary="x"'}
+    path = "/v1/images/edits"
+    response = openai.send("POST", path, content=body + b"--x--\r\n", headers=headers)
+    assert len(pictures(response)) == 1
+
+
 def test_an_edit_can_be_asked_in_json(openai: OpenAI) -> None:
     response = edit_json(
         openai, images=[data_url(photo())] * 2, mask=data_url(mask()), moderation="low", n=1
