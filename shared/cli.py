@@ -5,77 +5,39 @@ functions, and while they serve. Data goes to stdout, talk to stderr."""
 from __future__ import annotations
 
 import asyncio
-import functools
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import click
 
-from shared import audit, catalogue_view, local, view
+from shared import audit, catalogue_view, view
 from shared.accounts import key_hash, new_key
-from shared.app import App, build, utc_now
-from shared.catalogue import BadCatalogue, Catalogue, load
+from shared.app import App, utc_now
+from shared.cli_app import catalogue, json_option, with_app
 from shared.cli_output import (
     NewKeyView,
     RevokedView,
     of_audit,
     of_catalogue,
     of_key,
+    of_request,
     show,
     show_found,
     show_list,
     somebody_there,
 )
+from shared.cli_providers import providers
 from shared.domain import Account, ApiKey, Entry, Limits, Status
-from shared.errors import DarkroomError, NotFound
+from shared.errors import NotFound
 from shared.ledger import CREDIT_LIFE
 from shared.records import Page, RequestFilter
-from shared.settings import BadSettings, Settings
 
-P = ParamSpec("P")
 Command = TypeVar("Command", bound=Callable[..., None])
 
 NO_LIMIT = "none"
-
-
-def _opened() -> App:
-    """The App of the environment, or one line that says why there is none."""
-    try:
-        settings = Settings.from_env()
-        return build(local.completed(settings))
-    except (BadSettings, BadCatalogue, OSError) as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _catalogue() -> Catalogue:
-    try:
-        return load(Settings.from_env().catalogue_overlay)
-    except (BadSettings, BadCatalogue) as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _with_app(
-    command: Callable[Concatenate[App, P], Coroutine[Any, Any, None]],
-) -> Callable[P, None]:
-    """Run an async command on an App; an error of ours becomes one line."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        async def opened() -> None:
-            app = _opened()
-            try:
-                await command(app, *args, **kwargs)
-            except DarkroomError as error:
-                raise click.ClickException(error.message) from error
-            finally:
-                await app.close()
-
-        asyncio.run(opened())
-
-    return run
 
 
 def _micros(text: str) -> int:
@@ -117,9 +79,6 @@ def _limits(before: Limits, given: Mapping[str, int | str | None]) -> Limits:
     """The limits with those that were given: None was not, "none" lifts one."""
     changes = {name: value for name, value in given.items() if value is not None}
     return replace(before, **{n: v if isinstance(v, int) else None for n, v in changes.items()})
-
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _page_options(command: Command) -> Command:
@@ -167,8 +126,8 @@ def accounts() -> None:
 @click.argument("name")
 @click.option("--credit-usd", "credit_micros", type=_micros, metavar="USD", help="First credit.")
 @_limit_options
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def create_account(
     app: App, /, name: str, credit_micros: int | None, as_json: bool, **limits: int | str | None
 ) -> None:
@@ -191,16 +150,16 @@ async def create_account(
 
 @accounts.command("show")
 @click.argument("account_id", metavar="ID")
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def show_account(app: App, account_id: str, as_json: bool) -> None:
     """Balance, limits and what of them is in use."""
     show(await _account_view(app, account_id), as_json)
 
 
 @accounts.command("list")
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def list_accounts(app: App, as_json: bool) -> None:
     """Every account, by name."""
     found = await app.records.accounts()
@@ -212,8 +171,8 @@ async def list_accounts(app: App, as_json: bool) -> None:
 @accounts.command("limit")
 @click.argument("account_id", metavar="ID")
 @_limit_options
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def limit_account(
     app: App, /, account_id: str, as_json: bool, **limits: int | str | None
 ) -> None:
@@ -233,8 +192,8 @@ def keys() -> None:
 @keys.command("create")
 @click.argument("account_id", metavar="ACCOUNT")
 @click.option("--test", is_flag=True, help="For the sandbox only: costs nothing.")
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def create_key(app: App, account_id: str, test: bool, as_json: bool) -> None:
     """Make a key; it is shown this once."""
     key = new_key(test=test)
@@ -246,8 +205,8 @@ async def create_key(app: App, account_id: str, test: bool, as_json: bool) -> No
 
 @keys.command("list")
 @click.argument("account_id", metavar="ACCOUNT")
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def list_keys(app: App, account_id: str, as_json: bool) -> None:
     """An account's keys, revoked ones too."""
     await _known(app, account_id)
@@ -259,8 +218,8 @@ async def list_keys(app: App, account_id: str, as_json: bool) -> None:
 @keys.command("revoke")
 @click.argument("key_id", metavar="KEY_ID")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def revoke_key(app: App, key_id: str, yes: bool, as_json: bool) -> None:
     """End a key for good."""
     if not yes and somebody_there():
@@ -278,8 +237,8 @@ def credit() -> None:
 @credit.command("grant")
 @click.argument("account_id", metavar="ACCOUNT")
 @click.argument("micros", type=_micros, metavar="USD")
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def grant_credit(app: App, account_id: str, micros: int, as_json: bool) -> None:
     """Add credit, which lasts a year."""
     show(view.of_entry(await _grant(app, account_id, micros)), as_json)
@@ -295,8 +254,8 @@ def requests() -> None:
 @click.option("--status", type=click.Choice(get_args(Status)))
 @click.option("--model", help="A model's id.")
 @_page_options
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def list_requests(
     app: App, /, account_id: str | None, as_json: bool, limit: int, cursor: str | None, **where: Any
 ) -> None:
@@ -314,13 +273,13 @@ async def list_requests(
 
 @requests.command("show")
 @click.argument("request_id", metavar="REQUEST_ID")
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def show_request(app: App, request_id: str, as_json: bool) -> None:
-    """One request, with links to its pictures."""
+    """One request, with links to its pictures and what it cost us."""
     for account in await app.records.accounts():
         if record := await app.records.request(account.id, request_id):
-            show(view.of_request(record, app.links, app.clock()), as_json)
+            show(of_request(record, app.links, app.clock()), as_json)
             return
     raise NotFound(f"There is no request {request_id}.")
 
@@ -333,8 +292,8 @@ def ledger() -> None:
 @ledger.command("list")
 @click.argument("account_id", metavar="ACCOUNT")
 @_page_options
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def list_entries(
     app: App, account_id: str, limit: int, cursor: str | None, as_json: bool
 ) -> None:
@@ -347,8 +306,8 @@ async def list_entries(
 
 
 @ledger.command("check")
-@_json_option
-@_with_app
+@json_option
+@with_app
 async def check_ledger(app: App, as_json: bool) -> None:
     """Whether every account adds up: exit 1 and a line for each thing that does not."""
     shown = of_audit(await audit.check(app.records))
@@ -363,33 +322,36 @@ def models() -> None:
 
 
 @models.command("list")
-@_json_option
+@json_option
 def list_models(as_json: bool) -> None:
     """Every model of the catalogue, the overlay's too."""
     today = utc_now().date()
-    views = [catalogue_view.of_model(model, today) for model in _catalogue().models.values()]
+    views = [catalogue_view.of_model(model, today) for model in catalogue().models.values()]
     columns = ("id", "status", "operations", "resolutions", "aliases", "shutdown", "successor")
     show_list(view.ListView(data=views), columns, as_json)
 
 
 @models.command("show")
 @click.argument("name", metavar="ID")
-@_json_option
+@json_option
 def show_model(name: str, as_json: bool) -> None:
     """A model, by its id or an alias."""
     try:
-        model = _catalogue().find(name)
+        model = catalogue().find(name)
     except NotFound as error:
         raise click.ClickException(f"There is no model named {name!r}.") from error
     show(catalogue_view.of_model(model, utc_now().date()), as_json)
 
 
 @models.command("check")
-@_json_option
+@json_option
 def check_models(as_json: bool) -> None:
     """Whether the catalogue is sound: exit 1 if not; and what in it is old or about to end."""
-    shown = of_catalogue(_catalogue(), utc_now().date())
+    shown = of_catalogue(catalogue(), utc_now().date())
     show_found(shown, shown.notes, as_json)
+
+
+cli.add_command(providers)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import functools
 import json
 import sys
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import click
@@ -15,7 +15,8 @@ import click
 from shared import view
 from shared.audit import Audit
 from shared.catalogue import Catalogue
-from shared.domain import ApiKey
+from shared.domain import ApiKey, Record
+from shared.links import Links
 from shared.pricing import usd
 
 PRICE_LIFE = timedelta(days=90)
@@ -48,6 +49,12 @@ class RevokedView(view.View):
 
     id: str
     revoked: bool = True
+
+
+class OperatorsRequestView(view.RequestView):
+    """A request with what all its calls cost the operator, the failed ones too."""
+
+    provider_cost_usd: str
 
 
 class FindingView(view.View):
@@ -94,6 +101,13 @@ def of_key(key: ApiKey) -> KeyView:
         created_at=key.created_at,
         revoked_at=key.revoked_at,
     )
+
+
+def of_request(record: Record, links: Links, now: datetime) -> OperatorsRequestView:
+    """A record as an operator sees it."""
+    shown = view.of_request(record, links, now)
+    cost = usd(record.cost_micros)
+    return OperatorsRequestView(**dict(shown), provider_cost_usd=cost)
 
 
 def of_audit(audit: Audit) -> AuditView:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import httpx
 
@@ -23,7 +24,7 @@ from shared.errors import (
     ProviderUnavailable,
 )
 from shared.fetch import Fetcher
-from shared.providers import Done, Inline, Pending, Provider, Remote
+from shared.providers import Done, Inline, Pending, Provider, Remote, Wallet
 from shared.providers.registry import ADAPTERS
 
 POLLS = 240
@@ -95,6 +96,12 @@ class Exchange:
             raise OutcomeUnknown(
                 f"{account.name} had not answered after {account.timeout_s:g} seconds.",
             ) from error
+
+    async def balance(self, wallet: Wallet, account: Account, endpoint: Endpoint) -> Decimal:
+        """What is left of the account's credits. Raises DarkroomError."""
+        request = wallet.balance(endpoint)
+        response = await self._send(request, account, Errand("balance", False, 0))
+        return wallet.read_balance(response)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -41,6 +41,19 @@ class Meter:
     spent_micros: int = 0
     version: str = ""
 
+    def today(self, account: Provider, now: datetime) -> Today:
+        """What is used of the account's allowance and cap."""
+        free = _free_in_day(self, account.free, now) if account.free else 0
+        return Today(free, _spent(self, now))
+
+
+@dataclass(frozen=True)
+class Today:
+    """The free calls and the micro-dollars of the current day."""
+
+    free_calls: int
+    spent_micros: int
+
 
 @dataclass(frozen=True)
 class Taken:

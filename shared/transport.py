@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from random import Random
 
 from shared import log, pricing, routing
@@ -30,6 +31,7 @@ from shared.errors import (
 )
 from shared.exchange import Answer, Call, Errand, Exchange
 from shared.pacer import Pacer
+from shared.providers.registry import WALLETS
 
 TRIES = 4
 _FIRST_WAIT_S = 1.0
@@ -124,6 +126,17 @@ class Transport:
             if asyncio.get_running_loop().time() >= errand.deadline:
                 break
         return result
+
+    async def balance(self, provider: str) -> Decimal | None:
+        """What a provider says is left of the account's credits; None where it has no way to.
+        Raises DarkroomError."""
+        for model in self._catalogue.models.values():
+            for route in model.routes:
+                if route.provider == provider and route.wire in WALLETS:
+                    endpoint = await self._endpoints.of(route, test=False)
+                    account = self._catalogue.providers[provider]
+                    return await self._exchange.balance(WALLETS[route.wire], account, endpoint)
+        return None
 
     async def close(self) -> None:
         """Close every connection."""

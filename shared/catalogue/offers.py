@@ -51,4 +51,3 @@ def _unpriced(offer: Model, price: Price) -> Iterator[str]:
         strange = sorted(set(price.by or ()) - known)
         if strange:
             yield f"a price for unknown {strange[0]}"
-

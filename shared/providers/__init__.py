@@ -8,6 +8,7 @@ catalogue has already found possible, so it checks nothing and clamps nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Protocol
 
 import httpx
@@ -102,6 +103,14 @@ class Provider(Protocol):
 
     def uploads(self, request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
         """Sources that must be uploaded before `submit`; their `uri` is set by then."""
+
+
+class Wallet(Protocol):
+    """How a provider that sells credits is asked what is left of them."""
+
+    def balance(self, endpoint: Endpoint) -> httpx.Request: ...
+
+    def read_balance(self, response: httpx.Response) -> Decimal: ...
 
 
 def no_poll(token: str, endpoint: Endpoint) -> httpx.Request:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, model_va
 from shared.domain import IMAGE_TYPES, Endpoint, ImageRequest, Json, Usage
 from shared.errors import HTTP_STATUS, DarkroomError, NoImage, ProviderError
 from shared.providers import Done, Inline, Remote, no_poll, no_uploads, openai_errors
-from shared.providers.google_json import pack, post, present, unpack
+from shared.providers.bodies import pack, post, present, unpack
 
 DIALECTS: frozenset[str] = frozenset()
 

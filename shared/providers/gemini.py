@@ -31,11 +31,12 @@ from shared.providers import (
     mask,
     no_poll,
 )
-from shared.providers.google_json import Message, pack, post, present, unpack
+from shared.providers.bodies import pack, post, present, unpack
+from shared.providers.google_json import Message
 
-VERTEX = "vertex"
-"""Vertex AI's dialect: there are no files to upload to."""
-DIALECTS = frozenset({VERTEX})
+INLINE = "inline"
+"""The dialect of hosts that keep no files, Vertex AI among them: everything goes in the body."""
+DIALECTS = frozenset({INLINE})
 
 INLINE_LIMIT_BYTES = 20_000_000
 """As base64: above it, sources are uploaded first (documented limit, relays included)."""
@@ -175,7 +176,7 @@ poll = no_poll
 
 def uploads(request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
     """Every source, once together they are too large for the body and there is a place for them."""
-    if endpoint.dialect == VERTEX:
+    if endpoint.dialect == INLINE:
         return ()
     inline = [(i, source) for i, source in enumerate(request.sources) if source.uri is None]
     if sum((len(source.data) + 2) // 3 * 4 for _, source in inline) <= INLINE_LIMIT_BYTES:

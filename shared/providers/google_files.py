@@ -13,7 +13,8 @@ from pydantic import Field
 from shared.domain import Endpoint, Source
 from shared.errors import HTTP_STATUS, ProviderError
 from shared.providers import File, google_errors
-from shared.providers.google_json import Message, post
+from shared.providers.bodies import post
+from shared.providers.google_json import Message
 
 
 class _File(Message):

@@ -1,19 +1,12 @@
-"""JSON over HTTP as Google's APIs speak it (protobuf.dev/programming-guides/json, 2026-10): how a
-call is asked, how a message is read and how bytes are packed."""
+"""JSON as Google's APIs write it (protobuf.dev/programming-guides/json, 2026-10): how a message is
+read."""
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 
-import httpx
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
-
-from shared.domain import Endpoint, Json
-from shared.errors import HTTP_STATUS, ProviderError
-from shared.providers import Inline
 
 
 class Message(BaseModel):
@@ -27,37 +20,3 @@ class Message(BaseModel):
         if not isinstance(value, Mapping):
             return value
         return {name: item for name, item in value.items() if item is not None}
-
-
-def post(url: str, endpoint: Endpoint, body: Json) -> httpx.Request:
-    """A call with a JSON body."""
-    return httpx.Request(
-        "POST",
-        url,
-        headers={**endpoint.headers, "content-type": "application/json"},
-        content=json.dumps(body, default=dict).encode(),
-    )
-
-
-def present(message: Mapping[str, Json]) -> dict[str, Json]:
-    """The fields that are set. Google's defaults hold for the others."""
-    return {name: value for name, value in message.items() if value is not None}
-
-
-def pack(data: bytes) -> str:
-    """Bytes as they stand in a body."""
-    return base64.b64encode(data).decode("ascii")
-
-
-def unpack(data: str, content_type: str) -> Inline:
-    """A picture out of an answer. Raises ProviderError where `data` is not base64 of anything."""
-    try:
-        decoded = base64.b64decode(data, validate=True)
-    except ValueError:
-        decoded = b""
-    if not decoded:
-        raise ProviderError(
-            "The provider sent a picture that cannot be decoded. Try again.",
-            details={HTTP_STATUS: 200},
-        )
-    return Inline(decoded, content_type)

@@ -12,7 +12,8 @@ import httpx
 from shared.domain import Endpoint, ImageRequest, Json, Usage
 from shared.errors import HTTP_STATUS, ContentBlocked
 from shared.providers import Done, google_errors, no_poll, no_uploads
-from shared.providers.google_json import Message, post, present, unpack
+from shared.providers.bodies import post, present, unpack
+from shared.providers.google_json import Message
 
 DIALECTS: frozenset[str] = frozenset()
 

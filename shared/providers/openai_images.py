@@ -25,7 +25,7 @@ from shared.providers import (
     openai_errors,
     openai_multipart,
 )
-from shared.providers.google_json import pack, post, present, unpack
+from shared.providers.bodies import pack, post, present, unpack
 from shared.providers.openai_multipart import Attached
 
 DIALECTS: frozenset[str] = frozenset({"json", "relay"})

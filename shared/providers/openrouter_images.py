@@ -11,9 +11,9 @@ import httpx
 from shared.domain import Endpoint, ImageRequest, Json, Source, Usage
 from shared.errors import HTTP_STATUS, NoImage, ProviderError
 from shared.providers import Done, Inline, Remote, no_poll, no_uploads, openai_errors
+from shared.providers.bodies import pack, post, present, unpack
 from shared.providers.chat_pictures import sniffed
 from shared.providers.chat_usage import Counted, Lenient, Part
-from shared.providers.google_json import pack, post, present, unpack
 
 DIALECTS: frozenset[str] = frozenset()
 

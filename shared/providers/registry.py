@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.providers import (
     Provider,
+    Wallet,
     ark,
     gemini,
     imagen,
@@ -22,3 +23,6 @@ ADAPTERS: dict[str, Provider] = {
     "openrouter_images": openrouter_images,
     "threed_ai_studio": threed_ai_studio,
 }
+
+WALLETS: dict[str, Wallet] = {"threed_ai_studio": threed_ai_studio}
+"""Those whose providers say what is left of the account's credits."""

@@ -30,7 +30,7 @@ from shared.errors import (
     RateLimited,
 )
 from shared.providers import Done, Pending, Remote, mask, no_uploads, openai_errors
-from shared.providers.google_json import pack, post, present
+from shared.providers.bodies import pack, post, present
 
 DIALECTS: frozenset[str] = frozenset()
 

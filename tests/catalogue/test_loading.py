@@ -229,7 +229,10 @@ MODEL = f"overlay.toml: model {PRO}: "
         (change_route("source = ''"), MODEL + "routes.0.source: Field required"),
         (change_route("checked = ''"), MODEL + "routes.0.checked: Field required"),
         (change_route("images_per_call = 0"), MODEL + "routes.0.images_per_call: Input should be"),
-        (change_route("wire = 'telex'"), MODEL + "routes: no adapter 'telex': there are ark, gemini"),
+        (
+            change_route("wire = 'telex'"),
+            MODEL + "routes: no adapter 'telex': there are ark, gemini",
+        ),
         (change(ROUTE), MODEL + "routes: no provider 'mirror'"),
         (NEW_MODEL, "overlay.toml: model mirror-1: routes: Field required"),
         (

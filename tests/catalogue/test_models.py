@@ -13,9 +13,7 @@ from shared.errors import ModelRetired, NotFound
 
 TODAY = date(2026, 11, 21)
 CATALOGUE = load()
-GOOGLE = {
-    i: model for i, model in CATALOGUE.models.items() if model.routes[0].provider == "google"
-}
+GOOGLE = {i: model for i, model in CATALOGUE.models.items() if model.routes[0].provider == "google"}
 IDS = sorted(GOOGLE)
 
 STATUS: dict[str, Lifecycle] = {

@@ -75,9 +75,9 @@ def test_several_pictures_differ_and_are_counted(openai: OpenAI) -> None:
     assert response.json()["usage"]["output_tokens"] == 2 * 196
 
 
-def test_a_size_without_a_listed_count_is_counted_by_its_area(openai: OpenAI) -> None:
-    usage = openai.generate(size="1024x2048").json()["usage"]
-    assert usage["output_tokens"] == 392
+def test_a_free_size_is_counted_as_it_was_seen_to_be(openai: OpenAI) -> None:
+    usage = openai.generate(size="1536x864").json()["usage"]
+    assert usage["output_tokens"] == 120
 
 
 @pytest.mark.parametrize("kind", ["png", "webp"])
