@@ -27,8 +27,8 @@ run: $(VENV)/runtime ## serve every function on http://127.0.0.1:8080 (PORT, HOS
 test: $(VENV)/tools ## every test
 	@$(BIN)/python -m pytest
 
-unit: $(VENV)/tools ## the tests that need nothing but this process
-	@$(BIN)/python -m pytest -m "not emulator and not infra and not load and not process"
+unit: $(VENV)/tools ## the quick tests, which need nothing but this process
+	@$(BIN)/python -m pytest --ignore tests/wire -m "not emulator and not infra and not load and not pictures and not process"
 
 format: $(VENV)/tools ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix --quiet .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import re
 import socket
@@ -45,10 +46,16 @@ LONGEST_ENTRY_POINT = 60
 MOST_PARAMETERS = 6
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """A file's syntax tree."""
+    return ast.parse(path.read_text())
+
+
 def imported(path: Path) -> set[str]:
     """The modules a file imports, whole names."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -64,14 +71,14 @@ def within(module: str, packages: set[str]) -> bool:
 
 def defined(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function of a file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
 
 def strings(path: Path) -> Iterator[str]:
     """Every string constant of a file but the docstrings."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     docs = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -91,7 +98,7 @@ def test_pure_modules_do_no_io(path: Path) -> None:
     # mask.py turns bytes into bytes with Pillow, through a buffer in memory, once a mask.
     allowed = {"io", "threading"} if path.name == "mask.py" else set()
     assert not {m for m in imported(path) if within(m, IO - allowed)}
-    calls = {n.func.id for n in ast.walk(ast.parse(path.read_text()))
+    calls = {n.func.id for n in ast.walk(parsed(path))
              if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}  # fmt: skip
     assert not calls & {"open", "print", "input"}
     assert "datetime.now" not in path.read_text()
@@ -176,7 +183,7 @@ def test_files_and_functions_stay_small(path: Path) -> None:
 
 @pytest.mark.parametrize("path", CODE, ids=str)
 def test_every_module_and_public_type_says_what_it_is(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     assert ast.get_docstring(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):

@@ -17,6 +17,8 @@ from PIL import Image
 from tests.darkroom import TEST_KEY, Darkroom, mask, photo, play
 from tests.upstream import picture
 
+pytestmark = pytest.mark.pictures
+
 EDIT = {"model": "nano-banana-pro", "prompt": "make it night"}
 AUTH = {"authorization": f"Bearer {TEST_KEY}"}
 

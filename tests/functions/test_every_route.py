@@ -17,6 +17,8 @@ from shared.catalogue.rows import Route
 from shared.domain import ImageRequest
 from tests.darkroom import START, Darkroom, photo, play
 
+pytestmark = pytest.mark.pictures
+
 CATALOGUE = load()
 TODAY = START.date()
 LIVE = [r for m in CATALOGUE.models.values() for r in m.routes if r.live(TODAY)]

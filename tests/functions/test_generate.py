@@ -20,6 +20,8 @@ from shared.domain import Limits
 from tests.darkroom import TEST_KEY, Darkroom, play
 from tests.upstream import Gate, picture, png, refusal, withheld
 
+pytestmark = pytest.mark.pictures
+
 PRO = {"model": "nano-banana-pro", "prompt": "a red bicycle"}
 
 

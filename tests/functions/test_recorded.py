@@ -11,6 +11,8 @@ import pytest
 from tests.darkroom import Darkroom, play
 from tests.providers.test_recorded_google import answer, exchanges
 
+pytestmark = pytest.mark.pictures
+
 
 @pytest.mark.parametrize(
     ("name", "index", "model", "usd", "tokens"),

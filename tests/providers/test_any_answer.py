@@ -18,7 +18,7 @@ from shared.providers.registry import ADAPTERS
 EVERY = [pytest.param(adapter, id=name) for name, adapter in ADAPTERS.items()]
 ENDPOINT = Endpoint("https://provider.test", "v1beta", "model-1", "provider-key", "x-goog-api-key")
 ASKED = httpx.Request("GET", "https://provider.test/v1/generation-request/a/status/#late=1")
-EXAMPLES = 100
+EXAMPLES = 60
 NAMES = [
     *("candidates", "content", "parts", "text", "thought", "inlineData", "mimeType", "data"),
     *("finishReason", "finishMessage", "promptFeedback", "blockReason", "usageMetadata"),

@@ -21,6 +21,8 @@ from shared.sandbox.ark import TRAITS
 from shared.sandbox.painter import Picture
 from tests.sandbox.conftest import Clock, opened, packed, photo
 
+pytestmark = pytest.mark.pictures
+
 OLD, PRO, LITE = (
     "seedream-4-0-250828",
     "dola-seedream-5-0-pro-260628",

@@ -15,6 +15,8 @@ from shared.sandbox import gemini
 from shared.sandbox.google_files import Files
 from tests.sandbox.conftest import Clock, Google, images, opened, packed, parts, photo, refused
 
+pytestmark = pytest.mark.pictures
+
 PRO, FLASH_25 = "gemini-3-pro-image", "gemini-2.5-flash-image"
 LATEST, LITE = "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image"
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.sandbox.conftest import Clock, Google, opened, refused
 
+pytestmark = pytest.mark.pictures
+
 STANDARD, FAST = "imagen-4.0-generate-001", "imagen-4.0-fast-generate-001"
 
 

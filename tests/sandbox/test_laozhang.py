@@ -18,6 +18,8 @@ from shared.sandbox import Sandbox
 from shared.sandbox.relay_shapes import SHAPES
 from tests.sandbox.conftest import Clock, opened, photo
 
+pytestmark = pytest.mark.pictures
+
 CHAT, NATIVE = "laozhang:gemini-2.5-flash-image", "laozhang:gemini-3-pro-image"
 ORIGIN = "http://sandbox:9000/laozhang"
 

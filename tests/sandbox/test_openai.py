@@ -12,6 +12,8 @@ from shared.sandbox import Sandbox
 from tests.sandbox.conftest import Clock, opened
 from tests.sandbox.openai_client import FLARE, MINI, SECOND, OpenAI, refused
 
+pytestmark = pytest.mark.pictures
+
 
 @pytest.fixture
 def openai(rows: Catalogue, clock: Clock) -> OpenAI:

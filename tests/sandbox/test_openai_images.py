@@ -14,6 +14,8 @@ from shared.sandbox import Sandbox
 from tests.sandbox.conftest import Clock, opened, packed, photo
 from tests.sandbox.openai_client import FLARE, MINI, SECOND, OpenAI, events, pictures, refused
 
+pytestmark = pytest.mark.pictures
+
 
 @pytest.fixture
 def openai(rows: Catalogue, clock: Clock) -> OpenAI:

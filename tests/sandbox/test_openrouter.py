@@ -16,6 +16,8 @@ from shared.providers import Done, Inline, openai_chat, openrouter_images
 from shared.sandbox import Sandbox
 from tests.sandbox.conftest import Clock, opened, photo
 
+pytestmark = pytest.mark.pictures
+
 PRO, LITE = "openrouter:gemini-3-pro-image", "openrouter:gemini-3.1-flash-lite-image"
 ORIGIN = "http://sandbox/openrouter"
 MODEL = "google/gemini-3.1-flash-lite-image"

@@ -11,6 +11,8 @@ from PIL import Image
 from shared.sandbox.painter import BadPicture, Picture, look, paint
 from tests.sandbox.conftest import opened, photo
 
+pytestmark = pytest.mark.pictures
+
 PICTURE = Picture(b"key", "gemini-3-pro-image", "A red bicycle, 自転車", (160, 90), "jpeg")
 
 

@@ -25,6 +25,8 @@ from shared.sandbox.threedaistudio_bodies import understand
 from shared.sandbox.threedaistudio_tasks import CREDITS, MOST
 from tests.sandbox.conftest import Clock, opened, packed, photo
 
+pytestmark = pytest.mark.pictures
+
 PROVIDER = "threedaistudio"
 PRO, FLASH, OLD, SEEDREAM = (
     "gemini/3/pro",
