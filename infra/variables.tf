@@ -1,5 +1,5 @@
 variable "blocklist" {
-  description = "A file of words no prompt may contain, by its path in this repository; null: none. See README.md, \"Words you do not allow\"."
+  description = "A file of words no prompt may contain, by its path in this repository; null: none."
   type        = string
   default     = null
 

@@ -39,7 +39,7 @@ run "everything" {
   command = apply
 
   variables {
-    enabled_providers    = ["GEMINI"]
+    enabled_providers    = ["ARK", "GEMINI", "LAOZHANG", "OPENAI", "OPENROUTER", "THREEDAISTUDIO"]
     image_retention_days = 90
     vertex_location      = "global"
   }

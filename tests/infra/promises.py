@@ -20,6 +20,7 @@ from tests.infra.terraform import INFRA, impossible
 ROOT = INFRA.parent
 OPTIONAL = {
     "DARKROOM_ALLOW_PRIVATE_URLS",
+    "DARKROOM_BLOCKLIST",
     "DARKROOM_CATALOGUE",
     "DARKROOM_DATA",
     "DARKROOM_LOG_LEVEL",
@@ -109,7 +110,7 @@ def settings_are_given(deployed: Deployed) -> Iterator[str]:
             yield f"{name} lacks {sorted(map(str, missing))}"
             continue
         settings = Settings.from_env(env)
-        keyed = {f"{prefix}_API_KEY" for prefix in settings.credentials}
+        keyed = {f"{prefix}_API_KEY" for prefix, c in settings.credentials.items() if c.key}
         if keyed != (_provider_keys() if name in CALL_PROVIDERS else set()):
             yield f"{name} has the provider keys {sorted(keyed)}"
         if not re.fullmatch(r"https://[^/]+", settings.public_url):
@@ -236,7 +237,8 @@ PROMISES: tuple[Promise, ...] = (
 
 def _provider_keys() -> set[str]:
     rows = tomllib.loads((ROOT / "shared" / "catalogue" / "providers.toml").read_text())
-    return {f"{row['env']}_API_KEY" for row in rows["provider"]}
+    keyed = (row for row in rows["provider"] if row.get("auth") != "service-account")
+    return {f"{row['env']}_API_KEY" for row in keyed}
 
 
 def _field(field: dict[str, Any]) -> str:
