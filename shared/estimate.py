@@ -53,7 +53,7 @@ def estimate(parsed: Parsed, catalogue: Catalogue, today: date) -> EstimateView:
     pictures = request.n * parsed.count
 
     def shown(route: Route) -> EstimateRouteView:
-        offer = catalogue.offer(route)
+        offer, free = catalogue.offer(route), catalogue.providers[route.provider].free
         unit = pricing.unit_micros(request, route, catalogue)
         batch = pricing.batch_unit_micros(request, route, catalogue)
         return EstimateRouteView(
@@ -62,7 +62,7 @@ def estimate(parsed: Parsed, catalogue: Catalogue, today: date) -> EstimateView:
             unit_usd=usd(unit),
             total_usd=usd(unit * pictures),
             batch_total_usd=None if batch is None else usd(batch * pictures),
-            free_tier=route.free_tier,
+            free_tier=str(free) if free else route.free_tier,
             seconds=offer.typical_seconds,
             why=_why(route, sizes.resolution_of(request, offer), today),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -119,6 +119,11 @@ class Darkroom:
         self.now += by
 
 
+async def anywhere(host: str, port: int) -> Sequence[str]:
+    """A public address for every name."""
+    return ["93.184.215.14"]
+
+
 Story = Callable[[Darkroom], Awaitable[None]]
 
 
@@ -147,6 +152,7 @@ async def _play(data: Path, story: Story, script: list[Answer], env: Mapping[str
         clock=lambda: darkroom.now,
         sleep=darkroom.sleep,
         live=upstream if script else None,
+        resolve=anywhere,
     )
     darkroom.app = app
     darkroom.client = httpx.AsyncClient(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shared import pricing
 from shared.catalogue import load
-from shared.domain import ImageRequest
+from shared.catalogue.rows import Route
+from shared.domain import ImageRef, ImageRequest, Usage
 
 CATALOGUE = load()
 PRO = CATALOGUE.models["gemini-3-pro-image"]
@@ -58,3 +60,77 @@ def test_no_float_touches_money(module: str) -> None:
         n for n in ast.walk(tree) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div)
     ]
     assert not divisions
+
+
+GPT, MINI = CATALOGUE.models["gpt-image-2"], CATALOGUE.models["gpt-image-1-mini"]
+STUDIO = CATALOGUE.route("threedaistudio:gemini-3-pro-image")
+
+
+def unit(route: Route, **fields: object) -> int:
+    return pricing.unit_micros(asked(**fields), route, CATALOGUE)
+
+
+def test_a_price_by_tokens_is_estimated_by_quality_and_size() -> None:
+    (route,) = GPT.routes
+    # 196 tokens at $30 a million, and one of text at $5.
+    assert unit(route, quality="low") == 5_880 + 5
+    assert unit(route) == 1_756 * 30 + 5
+    assert unit(route, quality="high", aspect_ratio="16:9", resolution="4K") == 13_342 * 30 + 5
+    assert unit(route, quality="low", options={"size": "1536x864"}) == 120 * 30 + 5
+
+
+def test_pictures_that_go_in_are_estimated_too() -> None:
+    (route,) = GPT.routes
+    one = unit(route, aspect_ratio="1:1", refs=(ImageRef(),))
+    assert one - unit(route) == 1_450 * 8
+
+
+def test_an_estimate_by_tokens_is_held_with_a_quarter_more() -> None:
+    quote = pricing.quote(asked(n=2, quality="low"), GPT.routes, CATALOGUE, test=False)
+    assert quote.listed_micros == 2 * 5_885
+    assert quote.micros == 2 * 7_357
+
+
+def test_a_size_that_is_not_known_yet_costs_what_the_dearest_does() -> None:
+    (route,) = MINI.routes
+    assert unit(route, quality="high", refs=(ImageRef(),)) == 52_000
+    assert unit(route, quality="high", aspect_ratio="1:1", refs=(ImageRef(),)) == 36_000
+
+
+def test_credits_cost_what_the_account_pays_for_them() -> None:
+    assert unit(STUDIO) == 50 * 10_000
+    assert unit(STUDIO, resolution="4K") == 80 * 10_000
+    account = CATALOGUE.providers["threedaistudio"]
+    assert pricing.credits_of(3 * 500_000, STUDIO, account) == 150
+    assert pricing.credits_of(134_000, FIRST[0], CATALOGUE.providers["google"]) is None
+
+
+def test_what_was_counted_is_what_it_costs() -> None:
+    (route,) = GPT.routes
+    usage = Usage(
+        input_tokens=110, source_tokens=100, output_tokens=250, image_tokens=200, images=1
+    )
+    expected = 10 * 5 + 100 * 8 + 50 * 10 + 200 * 30
+    assert pricing.cost_micros(usage, route, 999) == expected
+    assert pricing.cost_micros(replace(usage, cost_micros=77), route, 999) == 77
+
+
+def test_without_a_count_or_at_a_listed_price_it_is_the_unit() -> None:
+    (route,) = GPT.routes
+    assert pricing.cost_micros(Usage(images=3), route, 999) == 2_997
+    counted = Usage(output_tokens=1_120, image_tokens=1_120, images=2)
+    assert pricing.cost_micros(counted, FIRST[0], 134_000) == 268_000
+
+
+def test_costs_follow_from_recorded_answers_to_the_micro() -> None:
+    """Of OpenRouter in August 2026: 1,125 tokens in, 1,120 of a picture out, $0.03388125."""
+    route = CATALOGUE.route("openrouter:gemini-3.1-flash-lite-image")
+    usage = Usage(input_tokens=1_125, output_tokens=1_120, image_tokens=1_120, images=1)
+    assert pricing.cost_micros(usage, route, 0) == 33_882
+
+
+def test_where_nothing_is_ever_paid_nothing_is_held(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text('[[provider]]\nid = "google"\nfree = { rpd = 1, then = "refused" }\n')
+    free = load(overlay)
+    assert pricing.quote(asked(), FIRST, free, test=False).micros == 0

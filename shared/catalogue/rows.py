@@ -89,6 +89,11 @@ class Allowance(Row):
     zone: Annotated[str, AfterValidator(_zone)] = "America/Los_Angeles"
     then: Literal["paid", "refused"] = "paid"
 
+    def __str__(self) -> str:
+        """In words, for whoever compares prices."""
+        minute = f", {self.rpm} a minute" if self.rpm else ""
+        return f"{self.rpd} requests a day{minute}, then {self.then}"
+
 
 class Provider(Row):
     """An account at a provider. `env` prefixes its variables (GEMINI → GEMINI_API_KEY,
