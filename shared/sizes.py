@@ -4,6 +4,7 @@ against what a model offers."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from shared.catalogue.rows import Model
 from shared.domain import ImageRequest, Size
@@ -23,9 +24,15 @@ def ratio_of(request: ImageRequest, offer: Model) -> str | None:
     if request.aspect_ratio or not offer.aspect_ratios:
         return request.aspect_ratio
     if request.sources:
-        wanted = math.log(request.sources[0].width / request.sources[0].height)
-        return min(offer.aspect_ratios, key=lambda ratio: abs(_log(ratio) - wanted))
+        first = request.sources[0]
+        return nearest((first.width, first.height), offer.aspect_ratios)
     return None if request.refs else offer.aspect_ratios[0]
+
+
+def nearest(shape: Size, ratios: Sequence[str]) -> str:
+    """The ratio most like a shape."""
+    wanted = math.log(shape[0] / shape[1])
+    return min(ratios, key=lambda ratio: abs(_log(ratio) - wanted))
 
 
 def size_of(request: ImageRequest, offer: Model) -> Size | None:

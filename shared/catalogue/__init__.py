@@ -60,6 +60,15 @@ class Catalogue:
         provider, _, model = key.partition(":")
         return next(r for r in self.models[model].routes if r.provider == provider)
 
+    def played_as(self, sandbox: str) -> list[tuple[Model, Route]]:
+        """What the sandbox's provider of that name serves: every such route, and what it offers."""
+        return [
+            (self.offer(route), route)
+            for model in self.models.values()
+            for route in model.routes
+            if self.providers[route.provider].sandbox == sandbox
+        ]
+
     def find(self, name: str) -> Model:
         """The row of an id or alias, retired or not. Raises NotFound."""
         model = self.models.get(self.aliases.get(name, name))

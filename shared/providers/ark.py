@@ -8,42 +8,18 @@ pictures than asked for are a whole answer all the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
-
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, model_validator
+from pydantic import JsonValue
 
 from shared.domain import IMAGE_TYPES, Endpoint, ImageRequest, Json, Usage
 from shared.errors import HTTP_STATUS, DarkroomError, NoImage, ProviderError
 from shared.providers import Done, Inline, Remote, no_poll, no_uploads, openai_errors
-from shared.providers.bodies import pack, post, present, unpack
+from shared.providers.bodies import Count, Message, pack, post, present, unpack
 
 DIALECTS: frozenset[str] = frozenset()
 
 
-def _countable(value: object) -> object:
-    """A count that makes no sense must not cost anybody the picture."""
-    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
-
-
-_Count = Annotated[int, BeforeValidator(_countable)]
-
-
-class _Message(BaseModel):
-    """A part of an answer. Null means absent, and names that are not ours are passed over."""
-
-    model_config = ConfigDict(frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        return {name: item for name, item in value.items() if item is not None}
-
-
-class _Item(_Message):
+class _Item(Message):
     """A picture, or the reason why there is none."""
 
     b64_json: str = ""
@@ -57,12 +33,12 @@ class _Item(_Message):
         return bool(self.error) and not (self.b64_json or self.url)
 
 
-class _Usage(_Message):
-    generated_images: _Count = 0
-    output_tokens: _Count = 0
+class _Usage(Message):
+    generated_images: Count = 0
+    output_tokens: Count = 0
 
 
-class _Reply(_Message):
+class _Reply(Message):
     data: tuple[_Item, ...]
     usage: _Usage = _Usage()
 

@@ -1,16 +1,40 @@
-"""What the bodies of all wire formats have in common: a call with JSON, and pictures in base64."""
+"""What the bodies of all wire formats have in common: a call with JSON, objects in its answer, and
+pictures in base64."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Mapping
+from typing import Annotated
 
 import httpx
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from shared.domain import Endpoint, Json
 from shared.errors import HTTP_STATUS, ProviderError
 from shared.providers import Inline
+
+
+def _countable(value: object) -> object:
+    return value if type(value) is int and 0 <= value < 2**31 else 0
+
+
+Count = Annotated[int, BeforeValidator(_countable)]
+"""A number of tokens or pictures: one that makes no sense is 0, and costs nobody the picture."""
+
+
+class Message(BaseModel):
+    """An object in an answer. Null means absent, and names that are not ours are passed over."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: item for name, item in value.items() if item is not None}
 
 
 def post(url: str, endpoint: Endpoint, body: Json) -> httpx.Request:

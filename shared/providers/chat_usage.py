@@ -7,16 +7,12 @@ from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BeforeValidator
 
 from shared.domain import Usage
+from shared.providers.bodies import Count, Message
 
 _MOST_USD = 1_000
-
-
-def _countable(value: object) -> object:
-    """A count that makes no sense must not cost anybody the picture."""
-    return value if type(value) is int and 0 <= value < 2**31 else 0
 
 
 def _micros(value: object) -> object:
@@ -28,23 +24,7 @@ def _micros(value: object) -> object:
     return int(micros.to_integral_value(ROUND_CEILING))
 
 
-Count = Annotated[int, BeforeValidator(_countable)]
-
-
-class Part(BaseModel):
-    """A part of an answer. Null means absent, and names that are not ours are passed over."""
-
-    model_config = ConfigDict(frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        return {name: item for name, item in value.items() if item is not None}
-
-
-class _Details(Part):
+class _Details(Message):
     image_tokens: Count = 0
     reasoning_tokens: Count = 0
 
@@ -56,7 +36,7 @@ def _readable(value: object) -> object:
 _Lenient = BeforeValidator(_readable)
 
 
-class Counted(Part):
+class Counted(Message):
     """The `usage` of an answer."""
 
     prompt_tokens: Count = 0

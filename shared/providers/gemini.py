@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated
 
 import httpx
-from pydantic import BeforeValidator, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from shared.domain import Endpoint, ImageRequest, Json, Source, Turn, Usage
 from shared.errors import (
@@ -31,7 +30,7 @@ from shared.providers import (
     mask,
     no_poll,
 )
-from shared.providers.bodies import pack, post, present, unpack
+from shared.providers.bodies import Count, pack, post, present, unpack
 from shared.providers.google_json import Message
 
 INLINE = "inline"
@@ -98,24 +97,16 @@ class _Feedback(Message):
     block_reason: str = ""
 
 
-def _countable(value: object) -> object:
-    """A count that makes no sense must not cost anybody the picture."""
-    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
-
-
-_Count = Annotated[int, BeforeValidator(_countable)]
-
-
 class _Tokens(Message):
     modality: str = ""
-    token_count: _Count = 0
+    token_count: Count = 0
 
 
 class _Usage(Message):
-    prompt_token_count: _Count = 0
-    tool_use_prompt_token_count: _Count = 0
-    candidates_token_count: _Count = 0
-    thoughts_token_count: _Count = 0
+    prompt_token_count: Count = 0
+    tool_use_prompt_token_count: Count = 0
+    candidates_token_count: Count = 0
+    thoughts_token_count: Count = 0
     candidates_tokens_details: tuple[_Tokens, ...] = ()
 
 

@@ -19,9 +19,9 @@ from pydantic_core import from_json
 from shared.domain import Endpoint, ImageRequest, Json, Source, Turn, Usage
 from shared.errors import HTTP_STATUS, ContentBlocked, DarkroomError, NoImage, ProviderError
 from shared.providers import Done, mask, no_poll, no_uploads, openai_errors
-from shared.providers.bodies import pack, post, present
+from shared.providers.bodies import Message, pack, post, present
 from shared.providers.chat_pictures import Found, collect
-from shared.providers.chat_usage import Counted, Lenient, Part
+from shared.providers.chat_usage import Counted, Lenient
 
 DIALECTS: frozenset[str] = frozenset({"google", "openrouter"})
 
@@ -29,7 +29,7 @@ _BLOCKED = ("CONTENT_FILTER", "SAFETY", "PROHIBITED", "BLOCKLIST", "RECITATION",
 """In a finish reason, it is a judgement on the content."""
 
 
-class _Chunk(Part):
+class _Chunk(Message):
     """A whole answer, or one event of a streamed one."""
 
     choices: tuple[dict[str, JsonValue], ...] = ()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BeforeValidator
 
 from shared.domain import IMAGE_TYPES, Endpoint, ImageRequest, Json, Source, Usage
 from shared.errors import HTTP_STATUS, DarkroomError, NoImage, ProviderError
@@ -25,7 +25,7 @@ from shared.providers import (
     openai_errors,
     openai_multipart,
 )
-from shared.providers.bodies import pack, post, present, unpack
+from shared.providers.bodies import Count, Message, pack, post, present, unpack
 from shared.providers.openai_multipart import Attached
 
 DIALECTS: frozenset[str] = frozenset({"json", "relay"})
@@ -36,11 +36,6 @@ _ENDINGS = {kind: ending for ending, kind in IMAGE_TYPES.items()}
 
 def _text(value: object) -> object:
     return value if isinstance(value, str) else ""
-
-
-def _countable(value: object) -> object:
-    """A count that makes no sense must not cost anybody the picture."""
-    return value if type(value) is int and 0 <= value < 2**31 else 0
 
 
 def _object(value: object) -> object:
@@ -54,51 +49,37 @@ def _objects(value: object) -> object:
 
 
 _Text = Annotated[str, BeforeValidator(_text)]
-_Count = Annotated[int, BeforeValidator(_countable)]
 
 
-class _Message(BaseModel):
-    """A part of an answer. Null means absent, and names that are not ours are passed over."""
-
-    model_config = ConfigDict(frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        return {name: item for name, item in value.items() if item is not None}
-
-
-class _Item(_Message):
+class _Item(Message):
     b64_json: _Text = ""
     url: _Text = ""
     mime_type: _Text = ""
     revised_prompt: _Text = ""
 
 
-class _Split(_Message):
-    text_tokens: _Count = 0
-    image_tokens: _Count = 0
+class _Split(Message):
+    text_tokens: Count = 0
+    image_tokens: Count = 0
 
 
 _Details = Annotated[_Split, BeforeValidator(_object)]
 
 
-class _Usage(_Message):
+class _Usage(Message):
     """Counted as here, or as in a chat (`prompt_tokens`): relays do either."""
 
-    input_tokens: _Count = 0
-    output_tokens: _Count = 0
+    input_tokens: Count = 0
+    output_tokens: Count = 0
     input_tokens_details: _Details = _Split()
     output_tokens_details: _Details = _Split()
-    prompt_tokens: _Count = 0
-    completion_tokens: _Count = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
     prompt_tokens_details: _Details = _Split()
     completion_tokens_details: _Details = _Split()
 
 
-class _Reply(_Message):
+class _Reply(Message):
     data: Annotated[tuple[_Item, ...] | None, BeforeValidator(_objects)] = None
     output_format: _Text = ""
     usage: Annotated[_Usage, BeforeValidator(_object)] = _Usage()

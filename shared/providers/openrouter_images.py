@@ -11,20 +11,20 @@ import httpx
 from shared.domain import Endpoint, ImageRequest, Json, Source, Usage
 from shared.errors import HTTP_STATUS, NoImage, ProviderError
 from shared.providers import Done, Inline, Remote, no_poll, no_uploads, openai_errors
-from shared.providers.bodies import pack, post, present, unpack
+from shared.providers.bodies import Message, pack, post, present, unpack
 from shared.providers.chat_pictures import sniffed
-from shared.providers.chat_usage import Counted, Lenient, Part
+from shared.providers.chat_usage import Counted, Lenient
 
 DIALECTS: frozenset[str] = frozenset()
 
 
-class _Picture(Part):
+class _Picture(Message):
     b64_json: str = ""
     url: str = ""
     media_type: str = ""
 
 
-class _Reply(Part):
+class _Reply(Message):
     data: tuple[_Picture, ...] = ()
     usage: Lenient = Counted()
 

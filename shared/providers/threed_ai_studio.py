@@ -16,7 +16,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from shared.domain import Endpoint, ImageRequest, Json, Usage
 from shared.errors import (
@@ -30,7 +30,7 @@ from shared.errors import (
     RateLimited,
 )
 from shared.providers import Done, Pending, Remote, mask, no_uploads, openai_errors
-from shared.providers.bodies import pack, post, present
+from shared.providers.bodies import Message, pack, post, present
 
 DIALECTS: frozenset[str] = frozenset()
 
@@ -59,41 +59,28 @@ _SAFETY = re.compile(
 _PROMPT = re.compile(r"\bprompt\b", re.IGNORECASE)
 
 
-class _Message(BaseModel):
-    """An object in an answer. Null means absent, and names that are not ours are passed over."""
-
-    model_config = ConfigDict(frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        return {name: item for name, item in value.items() if item is not None}
-
-
-class _Task(_Message):
+class _Task(Message):
     task_id: str
 
 
-class _Result(_Message):
+class _Result(Message):
     """A picture, under the name of today's pages or of the older ones."""
 
     asset: str = ""
     asset_url: str = ""
 
 
-class _Progress(_Message):
+class _Progress(Message):
     status: str
     failure_reason: str = ""
     results: tuple[_Result, ...] = ()
 
 
-class _Wallet(_Message):
+class _Wallet(Message):
     balance: str = Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,6})?\z")
 
 
-M = TypeVar("M", bound=_Message)
+M = TypeVar("M", bound=Message)
 
 
 def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:

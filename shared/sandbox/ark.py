@@ -41,7 +41,7 @@ from shared.sandbox.ark_proto import (
 )
 from shared.sandbox.directives import BadDirective, Calls, Orders
 from shared.sandbox.faults import declared, disturbed, packed
-from shared.sandbox.painter import BadPicture, Picture, Source, look, paint
+from shared.sandbox.painter import BadPicture, Picture, Source, fitting, look, paint
 
 NAME = "ark"
 PATH = re.compile(r"(?:/api)?/v3/images/generations")
@@ -119,12 +119,7 @@ class Ark:
     """The sandbox's Ark. Thread-safe; pictures to be fetched live in memory."""
 
     def __init__(self, catalogue: Catalogue, clock: Callable[[], datetime], calls: Calls) -> None:
-        self._routes = [
-            (model, route)
-            for model in catalogue.models.values()
-            for route in model.routes
-            if catalogue.providers[route.provider].sandbox == NAME
-        ]
+        self._routes = catalogue.played_as(NAME)
         self._clock = clock
         self._calls = calls
         self._files = Files(clock)
@@ -259,7 +254,7 @@ def _opened(uri: str) -> Source:
 def _size(asked: Request, model: Model, traits: Traits, sources: Sequence[Source]) -> Size:
     """The size in pixels; a resolution leaves the ratio to the model."""
     if asked.size in model.resolutions:
-        return model.sizes[_ratio(sources, model.aspect_ratios)][asked.size]
+        return model.sizes[fitting(sources, model.aspect_ratios)][asked.size]
     form = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", asked.size)
     if form is None:
         raise invalid("size", f"it is one of {', '.join(model.resolutions)} or WIDTHxHEIGHT.")
@@ -271,19 +266,6 @@ def _size(asked: Request, model: Model, traits: Traits, sources: Sequence[Source
     if max(size) > 16 * min(size):
         raise invalid("size", "image aspect ratio must be between 1/16 and 16.")
     return size
-
-
-def _ratio(sources: Sequence[Source], ratios: Sequence[str]) -> str:
-    """The ratio nearest to the first reference's, the default without one."""
-    if not sources:
-        return ratios[0]
-    wanted = math.log(sources[0].width / sources[0].height)
-
-    def distance(ratio: str) -> float:
-        width, height = ratio.split(":")
-        return abs(math.log(int(width) / int(height)) - wanted)
-
-    return min(ratios, key=distance)
 
 
 def _check_extras(asked: Request, model: Model, route: Route) -> None:

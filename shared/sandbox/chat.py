@@ -9,10 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,10 +18,12 @@ from shared.catalogue.rows import Model
 from shared.domain import Json, Size
 from shared.sandbox import directives
 from shared.sandbox.directives import Orders
-from shared.sandbox.painter import BadPicture, Picture, Source, look
+from shared.sandbox.painter import BadPicture, Picture, Source, fitting, look
 
 CHARACTERS_PER_TOKEN = 4
 WORDS = "I would rather describe this picture than draw it."
+
+B = TypeVar("B", bound=BaseModel)
 
 
 class Malformed(Exception):
@@ -110,10 +110,10 @@ class Scene:
     identity: bytes
 
 
-def read(body: bytes) -> ChatRequest:
-    """The request as it stands. Raises Malformed."""
+def read(kind: type[B], body: bytes) -> B:
+    """A request's body as it stands. Raises Malformed."""
     try:
-        return ChatRequest.model_validate(json.loads(body or b"{}"))
+        return kind.model_validate(json.loads(body or b"{}"))
     except ValidationError as error:
         raise Malformed(complaint(error)) from error
     except (ValueError, RecursionError) as error:
@@ -163,7 +163,7 @@ def picture(address: str) -> Source:
 def size(scene: Scene, whole: Model, offer: Model) -> Size:
     """The size of the picture in pixels: as asked for, else of the first source's shape and as
     large as the route makes it unasked. Raises Malformed for a shape the model has not."""
-    ratio = scene.config.aspect_ratio or _fitting(scene.sources, offer.aspect_ratios)
+    ratio = scene.config.aspect_ratio or fitting(scene.sources, offer.aspect_ratios)
     resolution = scene.config.image_size or offer.resolutions[0]
     found = whole.sizes.get(ratio, {}).get(resolution)
     if found is None:
@@ -200,16 +200,3 @@ def events(chunks: list[Json], comment: str = "") -> bytes:
     """Chunks as server-sent events, with the closing one."""
     lines = [f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n" for chunk in chunks]
     return "".join([f": {comment}\n\n" * bool(comment), *lines, "data: [DONE]\n\n"]).encode()
-
-
-def _fitting(sources: Sequence[Source], ratios: Sequence[str]) -> str:
-    """The ratio nearest to the first source's, the first one without any."""
-    if not sources:
-        return ratios[0]
-    wanted = math.log(sources[0].width / sources[0].height)
-
-    def distance(ratio: str) -> float:
-        width, height = ratio.split(":")
-        return abs(math.log(int(width) / int(height)) - wanted)
-
-    return min(ratios, key=distance)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -30,7 +29,7 @@ from shared.sandbox.gemini_messages import Content, CountTokensRequest, Generate
 from shared.sandbox.gemini_reply import Counts, Reply, by_modality
 from shared.sandbox.google_files import Files
 from shared.sandbox.google_proto import Refusal, read
-from shared.sandbox.painter import Picture, Source, paint
+from shared.sandbox.painter import Picture, Source, fitting, paint
 
 CHARACTERS_PER_TOKEN = 4
 NO_PICTURE = {
@@ -86,7 +85,7 @@ def understand(
         raise Refusal(400, f"Too many images: at most {model.max_sources} are supported.")
     latest = next((found for found in reversed(shown) if found), ())
     sources = tuple(source for _, source in latest)
-    size = model.sizes[ratio or _fitting(sources, model.aspect_ratios)][chosen]
+    size = model.sizes[ratio or fitting(sources, model.aspect_ratios)][chosen]
     seed = call if config.seed is None else f"seed {config.seed}".encode()
     told = request.system_instruction.text().encode()
     spoken = (told, *_spoken(request.contents, shown))
@@ -220,19 +219,6 @@ def _text_tokens(contents: Sequence[Content], model: Model) -> int:
             f"({most}).",
         )
     return tokens
-
-
-def _fitting(sources: Sequence[Source], ratios: Sequence[str]) -> str:
-    """The ratio nearest to the first source's, square without one."""
-    if not sources:
-        return "1:1"
-    wanted = math.log(sources[0].width / sources[0].height)
-
-    def distance(ratio: str) -> float:
-        width, height = ratio.split(":")
-        return abs(math.log(int(width) / int(height)) - wanted)
-
-    return min(ratios, key=distance)
 
 
 def _spoken(

@@ -53,12 +53,7 @@ class Google:
         clock: Callable[[], datetime],
         calls: Calls,
     ) -> None:
-        self._routes = [
-            (model, route)
-            for model in catalogue.models.values()
-            for route in model.routes
-            if catalogue.providers[route.provider].sandbox == NAME and route.wire in METHODS
-        ]
+        self._routes = [(m, r) for m, r in catalogue.played_as(NAME) if r.wire in METHODS]
         self._clock = clock
         self._files = Files(clock)
         self._calls = calls

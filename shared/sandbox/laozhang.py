@@ -136,7 +136,7 @@ class Laozhang:
         return answer({"object": "list", "data": rows, "success": True})
 
     def _chat(self, call: _Call) -> httpx.Response:
-        asked = chat.read(call.request.content)
+        asked = chat.read(chat.ChatRequest, call.request.content)
         model, route = self._live(asked.model)
         scene = chat.understand(asked, call.id)
         size = chat.size(scene, model, self._catalogue.offer(route))
@@ -149,7 +149,7 @@ class Laozhang:
         )
 
     def _images(self, call: _Call) -> httpx.Response:
-        asked = relay_images.read(call.request.content)
+        asked = chat.read(relay_images.ImagesRequest, call.request.content)
         model, route = self._live(asked.model)
         scene = relay_images.understand(asked, call.id)
         size = asked.pixels or chat.size(scene, model, self._catalogue.offer(route))

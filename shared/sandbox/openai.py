@@ -45,12 +45,7 @@ class OpenAI:
     "unverified" no image model, and behind one with "poor" there is no credit."""
 
     def __init__(self, catalogue: Catalogue, clock: Callable[[], datetime], calls: Calls) -> None:
-        self._routes = [
-            (model, route)
-            for model in catalogue.models.values()
-            for route in model.routes
-            if catalogue.providers[route.provider].sandbox == NAME and route.wire == WIRE
-        ]
+        self._routes = [(m, r) for m, r in catalogue.played_as(NAME) if r.wire == WIRE]
         self._clock = clock
         self._calls = calls
         self._count = itertools.count(1)

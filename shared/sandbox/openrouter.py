@@ -112,7 +112,7 @@ class OpenRouter:
         return answer({"data": listed if path == "/images/models" else [*map(_plain, listed)]})
 
     def _images(self, call: _Call) -> httpx.Response:
-        asked = openrouter_images.read(call.request.content)
+        asked = chat.read(openrouter_images.ImagesRequest, call.request.content)
         served = self._live(asked.model)
         scene = openrouter_images.understand(asked, call.id)
         size = openrouter_images.size(asked, scene, served.model, served.offer)
@@ -137,7 +137,7 @@ class OpenRouter:
         return answer(body, 200, {"x-generation-id": identity, "x-provider-name": "Google"})
 
     def _chat(self, call: _Call) -> httpx.Response:
-        asked = chat.read(call.request.content)
+        asked = chat.read(chat.ChatRequest, call.request.content)
         served = self._live(asked.model)
         scene = chat.understand(asked, call.id)
         size = chat.size(scene, served.model, served.offer)

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from shared.catalogue.rows import Model, Route
 from shared.domain import Json, Size
@@ -45,16 +44,6 @@ class ImagesRequest(BaseModel):
     user: str | None = None
     session_id: str | None = None
     trace: dict[str, JsonValue] | None = None
-
-
-def read(body: bytes) -> ImagesRequest:
-    """The request as it stands. Raises Malformed."""
-    try:
-        return ImagesRequest.model_validate(json.loads(body or b"{}"))
-    except ValidationError as error:
-        raise Malformed(chat.complaint(error)) from error
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"invalid JSON: {error}") from error
 
 
 def understand(asked: ImagesRequest, call: bytes) -> Scene:

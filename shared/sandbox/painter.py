@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps
 
+from shared import sizes
+
 SMALL = 512
 """The long side in pixels of the first coat, which is then scaled up: speed, and soft edges."""
 LARGEST_SOURCE_PIXELS = 89_000_000
@@ -66,6 +68,11 @@ def look(data: bytes) -> Source:
         raise BadPicture(str(error)) from error
     width, height = size[::-1] if turned else size
     return Source(width, height, upright)
+
+
+def fitting(sources: Sequence[Source], ratios: Sequence[str]) -> str:
+    """The ratio most like the first source, or the first ratio without one."""
+    return sizes.nearest((sources[0].width, sources[0].height), ratios) if sources else ratios[0]
 
 
 def paint(picture: Picture) -> bytes:

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.domain import Json, Size
 from shared.sandbox import chat
@@ -42,16 +41,6 @@ class ImagesRequest(BaseModel):
         if max(int(width), int(height)) > LONGEST_SIDE:
             raise Malformed(f"size: no side may be over {LONGEST_SIDE}")
         return int(width), int(height)
-
-
-def read(body: bytes) -> ImagesRequest:
-    """The request as it stands. Raises Malformed."""
-    try:
-        return ImagesRequest.model_validate(json.loads(body or b"{}"))
-    except ValidationError as error:
-        raise Malformed(chat.complaint(error)) from error
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"invalid JSON: {error}") from error
 
 
 def understand(request: ImagesRequest, call: bytes) -> Scene:

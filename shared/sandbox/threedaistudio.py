@@ -59,12 +59,7 @@ class ThreeDAIStudio:
     """The sandbox's 3D AI Studio. Thread-safe; its tasks and wallets live in memory."""
 
     def __init__(self, catalogue: Catalogue, clock: Callable[[], datetime], calls: Calls) -> None:
-        self._routes = [
-            (catalogue.offer(route), route)
-            for model in catalogue.models.values()
-            for route in model.routes
-            if catalogue.providers[route.provider].sandbox == NAME and route.wire == WIRE
-        ]
+        self._routes = [(m, r) for m, r in catalogue.played_as(NAME) if r.wire == WIRE]
         self._clock = clock
         self._calls = calls
         self._tasks = Tasks()

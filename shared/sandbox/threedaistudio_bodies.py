@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import re
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -21,7 +20,7 @@ from pydantic_core import ErrorDetails
 
 from shared.catalogue.rows import Model, Route
 from shared.sandbox import directives
-from shared.sandbox.painter import THUMBNAILS, BadPicture, Source, look
+from shared.sandbox.painter import THUMBNAILS, BadPicture, Source, fitting, look
 from shared.sandbox.threedaistudio_tasks import Sketch, small
 
 AUTO = "auto"
@@ -111,7 +110,7 @@ def understand(
         seed = call if body.seed is None else f"seed {body.seed}".encode()
     images = [_image(uri) for uri in sent]
     sources = [source for _, source in images]
-    ratio = _fitting(sources, offer.aspect_ratios) if ratio == AUTO else ratio
+    ratio = fitting(sources, offer.aspect_ratios) if ratio == AUTO else ratio
     resolution = resolution if resolution in offer.sizes[ratio] else offer.resolutions[0]
     size = offer.sizes[ratio][resolution]
     said = (route.wire_model.encode(), repr(size).encode(), seed, body.prompt.encode())
@@ -203,19 +202,6 @@ def _reason(error: ErrorDetails) -> str:
 
 def _wrong(message: str) -> Refusal:
     return Refusal(400, "validation_failed", message)
-
-
-def _fitting(sources: list[Source], ratios: tuple[str, ...]) -> str:
-    """The ratio nearest to the first source's, the model's first without one."""
-    if not sources:
-        return ratios[0]
-    wanted = math.log(sources[0].width / sources[0].height)
-
-    def distance(ratio: str) -> float:
-        width, height = ratio.split(":")
-        return abs(math.log(int(width) / int(height)) - wanted)
-
-    return min(ratios, key=distance)
 
 
 def _digest(piece: bytes) -> bytes:
