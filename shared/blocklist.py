@@ -1,6 +1,7 @@
 """An operator's list of words and phrases that no prompt may contain. One a line; # begins a
-comment. Case, width, accents' spelling and spaces make no difference, and words are whole ones,
-except in scripts that put no spaces between them."""
+comment. Case, width, accents' spelling, spaces and invisible characters make no difference, and
+words are whole ones, except in scripts that put no spaces between them (Chinese, Japanese, Thai,
+Lao, Khmer, Burmese)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from shared.domain import ImageRequest
 from shared.errors import ContentBlocked
 from shared.settings import BadSettings
 
-_WORDS = re.compile(r"\w+")
+_SPACELESS = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
+)
 
 
 class Blocklist:
@@ -24,7 +27,7 @@ class Blocklist:
         self._pieces: dict[str, str] = {}
         for term in terms:
             words = _words(term)
-            if words and any(_spaceless(word) for word in words):
+            if words and _SPACELESS.search(term):
                 self._pieces["".join(words)] = term
             elif words:
                 self._phrases[words] = term
@@ -33,7 +36,7 @@ class Blocklist:
     def check(self, request: ImageRequest) -> None:
         """Raise ContentBlocked for a request whose prompt, or a text among its options, contains a
         term; the message names it."""
-        for param, text in _texts(request):
+        for param, text in _texts(request) if self._phrases or self._pieces else ():
             term = self.find(text)
             if term is not None:
                 raise ContentBlocked(
@@ -74,9 +77,14 @@ def _texts(request: ImageRequest) -> Iterator[tuple[str, str]]:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(_WORDS.findall(unicodedata.normalize("NFKC", text).casefold()))
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    kept = (_seen(letter) for letter in folded)
+    return tuple("".join(kept).split())
 
 
-def _spaceless(word: str) -> bool:
-    """Whether a word has letters of a script without cases, most of which write no spaces."""
-    return any(letter.isalpha() and letter.upper() == letter.lower() for letter in word)
+def _seen(letter: str) -> str:
+    """A letter or a mark on one as it is, nothing for what nobody sees, a space for the rest."""
+    if letter.isalnum():
+        return letter
+    category = unicodedata.category(letter)
+    return letter if category[0] == "M" else "" if category == "Cf" else " "

@@ -37,6 +37,11 @@ class Breaker:
         circuit.probing = True
         return 0.0
 
+    def abandoned(self, provider: str) -> None:
+        """Note that a request never got as far as calling: if it was the probe, another may be."""
+        if circuit := self._circuits.get(provider):
+            circuit.probing = False
+
     def succeeded(self, provider: str) -> bool:
         """Note an answer, whatever it says; returns whether that closed the circuit."""
         circuit = self._circuits.pop(provider, None)

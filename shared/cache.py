@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Container
 
 from shared import names
 from shared.app import App
@@ -38,11 +39,11 @@ def key(request: ImageRequest, route: Route, caller: Caller) -> str:
     return digest.hexdigest()
 
 
-async def find(app: App, draft: Record) -> Record | None:
-    """The latest request of the account with the draft's cache key whose pictures are all still
-    there."""
+async def find(app: App, draft: Record, providers: Container[str]) -> Record | None:
+    """The latest request of the account with the draft's cache key, if it was made by one of these
+    providers and its pictures are all still there."""
     record = await app.records.made_before(draft.account_id, draft.cache_key or "")
-    if record is None or len(record.images) < record.n:
+    if record is None or record.model != draft.model or record.provider not in providers:
         return None
     there = await app.storage.list(names.pictures(record.id))
     return record if {image.name for image in record.images} <= set(there) else None

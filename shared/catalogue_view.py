@@ -116,5 +116,10 @@ def _price(price: Price) -> PriceView:
     if price.by is None:
         return PriceView(unit=price.unit, usd=usd(price.usd or 0))
     if price.unit == "credit":
-        return PriceView(unit=price.unit, by={k: f"{v / 1e6:g}" for k, v in price.by.items()})
+        return PriceView(unit=price.unit, by={k: _credits(v) for k, v in price.by.items()})
     return PriceView(unit=price.unit, by={k: usd(v) for k, v in price.by.items()})
+
+
+def _credits(millionths: int) -> str:
+    """ "50" rather than "50.000000"."""
+    return usd(millionths).rstrip("0").rstrip(".")

@@ -46,10 +46,10 @@ class Endpoints:
             base_url = credential.base_url or _regional(account, credential.location)
             places = {"project": self._project or "", "location": credential.location or ""}
             key = await self._key(account, credential)
-        version = version.format(**places)
+        version, usual = version.format(**places), account.version.format(**places)
         return Endpoint(
             # Many write the version as part of the address, as the vendors' SDKs do.
-            base_url=base_url.removesuffix(f"/{version}"),
+            base_url=base_url.removesuffix(f"/{version}").removesuffix(f"/{usual}"),
             version=version,
             wire_model=route.wire_model,
             key=key,

@@ -56,6 +56,8 @@ class DarkroomError(Exception):
         """Of the record that keeps this error, once there is one."""
         self.usage: Usage | None = None
         """What the provider counted, and may charge for, all the same."""
+        self.paid = False
+        """Whether it may have made, and charged for, all that was asked, uncounted."""
 
 
 class Refused(DarkroomError):

@@ -31,10 +31,21 @@ POLLS = 240
 BLIND_POLLS = 6
 FILE_POLLS = 20
 DOWNLOADS = 3
+GIFTS = 3
+"""How many pictures beyond those asked for are taken of one answer."""
 MAX_ANSWER_BYTES = 256 * 2**20
 MAX_PICTURE_BYTES = 64 * 2**20
 _PAUSE_S = 2.0
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_LONGEST_PAUSE_S = 60.0
+_SHORT_S = 60.0
+"""How long a picture's download, or a balance, may take."""
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.LocalProtocolError,
+)
 
 
 @dataclass(frozen=True)
@@ -87,20 +98,22 @@ class Exchange:
         self._sleep = sleep
 
     async def run(self, call: Call, errand: Errand) -> Answer:
-        """One answer, in the time its provider's row allows. Raises DarkroomError."""
+        """One answer, in the time its provider's row allows, and its pictures, each in a time of
+        its own. Raises DarkroomError."""
         account = call.account
         try:
             async with asyncio.timeout(account.timeout_s):
-                return await self._answer(call, errand)
+                done = await self._answer(call, errand)
         except TimeoutError as error:
             raise OutcomeUnknown(
                 f"{account.name} had not answered after {account.timeout_s:g} seconds.",
             ) from error
+        return await self._collect(done, call, errand)
 
     async def balance(self, wallet: Wallet, account: Account, endpoint: Endpoint) -> Decimal:
         """What is left of the account's credits. Raises DarkroomError."""
         request = wallet.balance(endpoint)
-        response = await self._send(request, account, Errand("balance", False, 0))
+        response = await self._soon(request, account, Errand("balance", False, 0))
         return wallet.read_balance(response)
 
     async def close(self) -> None:
@@ -109,15 +122,15 @@ class Exchange:
         await self._sandbox.aclose()
         await self._pictures.close()
 
-    async def _answer(self, call: Call, errand: Errand) -> Answer:
+    async def _answer(self, call: Call, errand: Errand) -> Done:
         call = await self._upload(call, errand)
         # Both may take a while: pictures are packed and unpacked there.
         request = await asyncio.to_thread(call.adapter.submit, call.request, call.endpoint)
         response = await self._send(request, call.account, errand)
         outcome = await asyncio.to_thread(call.adapter.read, response)
         if isinstance(outcome, Pending):
-            outcome = await self._finished(outcome, call, errand)
-        return await self._collect(outcome, call, errand)
+            return await self._finished(outcome, call, errand)
+        return outcome
 
     async def _finished(self, outcome: Pending, call: Call, errand: Errand) -> Done:
         """The end of a task. A look that fails says nothing of the task, and is repeated."""
@@ -137,7 +150,7 @@ class Exchange:
                         f"{call.account.name} took the request and does not say what became of it.",
                         private=error.private or error.message,
                     ) from error
-                wait_s = max(outcome.after_s, error.retry_after_s or 0.0)
+                wait_s = max(outcome.after_s, min(error.retry_after_s or 0.0, _LONGEST_PAUSE_S))
             else:
                 if isinstance(looked, Done):
                     return looked
@@ -164,8 +177,10 @@ class Exchange:
     async def _collect(self, done: Done, call: Call, errand: Errand) -> Answer:
         """The pictures of an answer, fetched where they are remote, and seen to be pictures. One
         that is of no use does not take the others with it."""
+        # What a provider, or a prompt, adds to that is not worth our memory.
+        images = done.images[: call.request.n + GIFTS]
         got = await asyncio.gather(
-            *(self._bytes(image, call, errand) for image in done.images), return_exceptions=True
+            *(self._bytes(image, call, errand) for image in images), return_exceptions=True
         )
         for fault in got:
             if isinstance(fault, BaseException) and not isinstance(fault, DarkroomError):
@@ -187,7 +202,7 @@ class Exchange:
             return image.data
         for tried in range(1, DOWNLOADS + 1):
             try:
-                return await self._download(image.url, call, errand)
+                return await self._download(image, call, errand)
             except DarkroomError as error:
                 log.event("picture.not_fetched", severity="WARNING", cause=error.message)
                 if tried == DOWNLOADS:
@@ -195,21 +210,32 @@ class Exchange:
                 await self._sleep(_PAUSE_S)
         raise AssertionError("the last try always returns or raises")
 
-    async def _download(self, address: str, call: Call, errand: Errand) -> bytes:
+    async def _download(self, image: Remote, call: Call, errand: Errand) -> bytes:
         """Without our key, which such hosts are not meant to see. Only the provider's own origin,
-        as the operator set it, may be a private one."""
+        as the operator set it, may be a private one, and not where a model said the address."""
         try:
-            url, own = httpx.URL(address), httpx.URL(call.endpoint.base_url)
+            url, own = httpx.URL(image.url), httpx.URL(call.endpoint.base_url)
         except httpx.InvalidURL as error:
             raise ProviderError("The address of a picture is not valid.") from error
-        if _origin(url) != _origin(own):
-            if errand.test:
-                raise ProviderError("The address of a picture leads out of the sandbox.")
-            return await self._pictures.fetch(address, "picture")
-        response = await self._send(httpx.Request("GET", url), call.account, errand)
+        at_home = _origin(url) == _origin(own)
+        if errand.test and not at_home:
+            raise ProviderError("The address of a picture leads out of the sandbox.")
+        if not at_home or (image.said and not errand.test):
+            return await self._pictures.fetch(image.url, "picture")
+        response = await self._soon(httpx.Request("GET", url), call.account, errand)
         if response.status_code != 200:
             raise ProviderError("A picture's address does not answer with it.")
         return response.content
+
+    async def _soon(
+        self, request: httpx.Request, account: Account, errand: Errand
+    ) -> httpx.Response:
+        """An exchange that is not worth waiting for long."""
+        try:
+            async with asyncio.timeout(_SHORT_S):
+                return await self._send(request, account, errand)
+        except TimeoutError as error:
+            raise ProviderUnavailable(f"{account.name} takes too long.") from error
 
     async def _send(
         self, request: httpx.Request, account: Account, errand: Errand
@@ -235,13 +261,15 @@ async def _receive(client: httpx.AsyncClient, request: httpx.Request) -> httpx.R
     """The whole answer, decompressed and at most MAX_ANSWER_BYTES long."""
     response = await client.send(request, stream=True)
     try:
+        if "," in response.headers.get("content-encoding", ""):
+            raise _unread("is compressed more than once")
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
-                raise ProviderError("The provider's answer is too long.")
+                raise _unread("is too long")
     except httpx.DecodingError as error:
-        raise ProviderError("The provider's answer cannot be decompressed.") from error
+        raise _unread("cannot be decompressed") from error
     finally:
         await response.aclose()
     headers = [
@@ -252,6 +280,13 @@ async def _receive(client: httpx.AsyncClient, request: httpx.Request) -> httpx.R
     return httpx.Response(
         response.status_code, headers=headers, content=bytes(body), request=request
     )
+
+
+def _unread(why: str) -> ProviderError:
+    """The error of an answer that may have held what was paid for."""
+    error = ProviderError(f"The provider's answer {why}.")
+    error.paid = True
+    return error
 
 
 def _of_the_task(error: DarkroomError) -> bool:

@@ -73,19 +73,21 @@ async def run(app: App, ask: Ask) -> Answer:
     standing = await app.records.look(caller.account_id, request_id)
     if standing.request is not None:
         return _earlier(standing.request, ask.fingerprint)
-    app.blocklist.check(ask.request)
     open_to = app.transport.open_to(test=caller.test)
     routes = routing.plan(ask.request, app.catalogue, open_to, app.today()).routes
     quote = pricing.quote(ask.request, routes, app.catalogue, test=caller.test)
     # Who could not be admitted anyway is told before anything is fetched or opened for them.
-    least = 0 if ask.request.cache else quote.micros
+    fetches = any(ref.url for ref in ask.request.refs)
+    least = quote.micros if fetches or not ask.request.cache else 0
     ledger.reserve(standing, least, app.clock(), app.random)
+    await asyncio.to_thread(app.blocklist.check, ask.request)
     request = await _loaded(app, ask, deadline)
     # What a picture's shape is taken from is at hand now.
     quote = pricing.quote(request, routes, app.catalogue, test=caller.test)
     draft = _draft(app, ask, request_id, routes, quote)
     draft = replace(draft, cache_key=await asyncio.to_thread(cache.key, request, routes[0], caller))
-    earlier = await cache.find(app, draft) if request.cache else None
+    doors = request.providers or tuple(app.catalogue.providers)
+    earlier = await cache.find(app, draft, doors) if request.cache else None
     if earlier is not None:
         draft = replace(draft, quote=Quote({f"{earlier.provider}:{earlier.model}": 0}, 0, 0))
     try:
@@ -246,7 +248,7 @@ async def _keep_turn(app: App, record: Record, request: ImageRequest, result: Re
         reply=result.reply,
     )
     try:
-        previous = record.previous_request_id
+        previous = request.previous_request_id
         data = await asyncio.to_thread(sources.encode_turn, turn, previous)
         await app.storage.put(names.turn(record.id), data, "application/json", {})
     except Exception as error:

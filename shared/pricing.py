@@ -36,18 +36,31 @@ def lowest_micros(model: Model, catalogue: Catalogue, today: date) -> int:
     return min(unit_micros(request, route, catalogue) for route in live)
 
 
+def most_micros(request: ImageRequest, route: Route, catalogue: Catalogue) -> int:
+    """What one picture is held at. Tokens are held at the most a text may have, one a byte, the
+    most an image may, and a quarter more of what comes out."""
+    unit, price = unit_micros(request, route, catalogue), route.price
+    if price.unit != "million_tokens" or price.by is None:
+        return unit
+    offer = catalogue.offer(route)
+    out = unit - _input_micros(request, price, offer)
+    text = len(request.prompt.encode(errors="surrogatepass")) * price.by["text_in"]
+    each = max(offer.source_tokens, offer.source_tokens_most)
+    return _up(out * 5, 4) + _up(text + _images(request) * each * price.by["image_in"], _MILLION)
+
+
 def quote(
     request: ImageRequest, routes: Sequence[Route], catalogue: Catalogue, *, test: bool
 ) -> Quote:
-    """Hold the dearest route that may serve it, and estimate the first. An estimate by tokens is
-    held with a quarter more. A test key's pictures cost nothing."""
+    """Hold the dearest route that may serve it, and estimate the first. A test key's pictures
+    cost nothing."""
     priced = [r for r in routes if not _gratis(r, catalogue)]
     units = dict.fromkeys((r.key for r in routes), 0)
     units |= {r.key: unit_micros(request, r, catalogue) for r in priced}
     listed = units[routes[0].key] * request.n
     if test:
         return Quote(dict.fromkeys(units, 0), 0, listed)
-    most = max(_up(units[r.key] * 5, 4) if metered(r) else units[r.key] for r in routes)
+    most = max((most_micros(request, r, catalogue) for r in priced), default=0)
     return Quote(units, most * request.n, listed)
 
 
@@ -56,23 +69,32 @@ def metered(route: Route) -> bool:
     return route.price.unit == "million_tokens"
 
 
-def cost_micros(usage: Usage, route: Route, unit: int) -> int:
-    """What a call that made `usage.images` pictures cost: what the provider says or its tokens come
-    to, where the price goes by them, else the unit price for each."""
-    price = route.price
-    if price.unit != "million_tokens" or price.by is None:
+def charge_micros(usage: Usage, route: Route, unit: int) -> int:
+    """What a caller pays for a call that made `usage.images` pictures: what the provider says or
+    its tokens come to, where the price goes by them, else the unit price for each."""
+    if not metered(route):
         return unit * usage.images
     if usage.cost_micros is not None:
         return usage.cost_micros
-    if not usage.output_tokens:
-        return unit * usage.images
+    return _counted(usage, route.price) if usage.output_tokens else unit * usage.images
+
+
+def cost_micros(usage: Usage, route: Route, unit: int) -> int:
+    """What we pay for it."""
+    if route.billed is not None and usage.output_tokens:
+        return _counted(usage, route.billed)
+    return charge_micros(usage, route, unit)
+
+
+def _counted(usage: Usage, price: Price) -> int:
+    by = price.by or {}
     counts = {
         "text_in": usage.input_tokens - usage.source_tokens,
         "image_in": usage.source_tokens,
         "text_out": usage.output_tokens - usage.image_tokens,
         "image_out": usage.image_tokens,
     }
-    return _up(sum(max(0, count) * price.by[kind] for kind, count in counts.items()), _MILLION)
+    return _up(sum(max(0, count) * by[kind] for kind, count in counts.items()), _MILLION)
 
 
 def credits_of(micros: int, route: Route, provider: Provider) -> int | None:
@@ -119,9 +141,14 @@ def _picture_micros(
 def _input_micros(request: ImageRequest, price: Price, offer: Model) -> int:
     if price.unit != "million_tokens" or price.by is None:
         return 0
-    images = len(request.refs) + (request.mask_ref is not None)
     text = _up(len(request.prompt), _CHARACTERS_PER_TOKEN) * price.by["text_in"]
-    return _up(text + images * offer.source_tokens * price.by["image_in"], _MILLION)
+    images = _images(request) * offer.source_tokens * price.by["image_in"]
+    return _up(text + images, _MILLION)
+
+
+def _images(request: ImageRequest) -> int:
+    """How many images go in."""
+    return len(request.refs) + (request.mask_ref is not None)
 
 
 def _up(value: int, by: int) -> int:

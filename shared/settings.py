@@ -50,7 +50,7 @@ class Settings:
     @staticmethod
     def from_env(env: Mapping[str, str] | None = None) -> Settings:
         """Read it, or raise BadSettings. An empty variable counts as unset."""
-        env = {k: v for k, v in (os.environ if env is None else env).items() if v}
+        env = {k: v.strip() for k, v in (os.environ if env is None else env).items() if v.strip()}
         host, port = env.get("HOST", "127.0.0.1"), _port(env.get("PORT", "8080"))
         settings = Settings(
             data=Path(env.get("DARKROOM_DATA", "data")),

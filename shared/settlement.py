@@ -41,6 +41,8 @@ async def settle(
         basis=_basis(record, route, result),
         credits=pricing.credits_of(charged, route, app.catalogue.providers[provider]),
         error=_shortfall(record, provider, len(images), result.error if result else None),
+        # Too few pictures are nobody's to have again.
+        cache_key=record.cache_key if len(images) >= record.n else None,
         completed_at=app.clock(),
     )
     if result is not None:
@@ -119,7 +121,7 @@ def _charge(record: Record, route: Route, delivered: int, result: Result | None)
     if result is None or record.sandbox:
         asked = record.quote.unit_micros[route.key] * delivered
     else:
-        asked = result.cost_micros * delivered // result.usage.images
+        asked = result.charge_micros * delivered // result.usage.images
     if asked > record.hold.micros:
         log.event(
             "request.held_too_little",

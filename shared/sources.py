@@ -78,8 +78,9 @@ async def load(request: ImageRequest, loader: Loader) -> ImageRequest:
     mask = loaded[-1] if request.mask_ref is not None else None
     if mask is not None:
         await asyncio.to_thread(pixels.check_mask, mask, sources[0], "mask")
-    turns = await _turns(request.previous_request_id, loader, budget)
-    return replace(request, sources=sources, mask=mask, turns=turns)
+    previous = await _continued(request.previous_request_id, loader)
+    turns = await _turns(previous, loader, budget)
+    return replace(request, sources=sources, mask=mask, turns=turns, previous_request_id=previous)
 
 
 def encode_turn(turn: Turn, previous_request_id: str | None) -> bytes:
@@ -188,11 +189,11 @@ def _data_url(url: str, field: str) -> bytes:
         raise InvalidRequest("The data: URL is not valid base64.", param=field) from error
 
 
-async def _turns(request_id: str | None, loader: Loader, budget: _Budget) -> tuple[Turn, ...]:
-    """The conversation so far, oldest first. Only its last request is looked up: whose it is has
-    been checked for each one before, when the next was made."""
+async def _continued(request_id: str | None, loader: Loader) -> str | None:
+    """The request to go on from, once it is known to be the caller's. One that was answered from
+    the cache goes on where its pictures were made."""
     if request_id is None:
-        return ()
+        return None
     known = _REQUEST_ID.fullmatch(request_id)
     record = await loader.records.request(loader.account_id, request_id) if known else None
     if record is None:
@@ -208,10 +209,13 @@ async def _turns(request_id: str | None, loader: Loader, budget: _Budget) -> tup
             "live key.",
             param=_PREVIOUS,
         )
+    return names.request_of(record.images[0].id) if record.basis == "cache" else request_id
+
+
+async def _turns(earlier: str | None, loader: Loader, budget: _Budget) -> tuple[Turn, ...]:
+    """The conversation so far, oldest first. Whose the requests before the last are has been
+    checked for each, when the next was made."""
     turns: list[Turn] = []
-    earlier: str | None = request_id
-    if record.basis == "cache":
-        earlier = names.request_of(record.images[0].id)
     while earlier is not None:
         if len(turns) == MAX_TURNS:
             raise InvalidRequest(

@@ -24,6 +24,7 @@ from shared.errors import (
     ContentBlocked,
     DarkroomError,
     Internal,
+    NoImage,
     OutcomeUnknown,
     ProviderError,
     ProviderUnavailable,
@@ -34,6 +35,8 @@ from shared.pacer import Pacer
 from shared.providers.registry import WALLETS
 
 TRIES = 4
+MAX_TEXT = 50_000
+"""Characters: what is kept of a request is one document of 1 MiB."""
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
 _PATIENCE_S = 10.0
@@ -43,14 +46,14 @@ _PATIENCE_S = 10.0
 @dataclass(frozen=True)
 class Result:
     """What came of a request: pictures by one route, or an error, or both where only some came.
-    `cost_micros` is what the pictures cost, `free` whether any of them was in a free allowance and
-    `reply` the first picture's answer, for a later turn."""
+    `charge_micros` is what the pictures are charged at, `free` whether any of them was in a free
+    allowance and `reply` the first picture's answer, for a later turn."""
 
     route: Route
     pictures: tuple[Picture, ...]
     attempts: tuple[Attempt, ...]
     usage: Usage = Usage()
-    cost_micros: int = 0
+    charge_micros: int = 0
     free: bool = False
     text: str | None = None
     reply: str | None = None
@@ -59,26 +62,31 @@ class Result:
 
 @dataclass(frozen=True)
 class _Good:
-    """An answer with pictures to a call for `asked` of them, and what it cost."""
+    """An answer with pictures to a call for `asked` of them: what they are charged at, and what
+    they cost us."""
 
     answer: Answer
     asked: int
     usage: Usage
+    charge_micros: int
     cost_micros: int
     free: bool
 
 
 @dataclass
 class _Trip:
-    """One request by one route: `unit` is the route's price of a picture, `attempts` what was
-    tried so far by all routes, `last` whether there is no other route after it."""
+    """One request by one route: `unit` is the route's price of a picture and `most` the most it may
+    come to, `attempts` what was tried so far by all routes, `last` whether there is no other route
+    after it, `called` whether the provider was."""
 
     route: Route
     account: Account
     unit: int
+    most: int
     errand: Errand
     attempts: list[Attempt]
     last: bool
+    called: bool = False
 
 
 class Transport:
@@ -116,6 +124,7 @@ class Transport:
                 route=route,
                 account=self._catalogue.providers[route.provider],
                 unit=pricing.unit_micros(request, route, self._catalogue),
+                most=pricing.most_micros(request, route, self._catalogue),
                 errand=errand,
                 attempts=attempts,
                 last=route is routes[-1],
@@ -154,7 +163,11 @@ class Transport:
             )
             return Result(route, (), tuple(trip.attempts), error=resting)
         calls = routing.calls(request, route, self._catalogue.offer(route))
-        answers = await asyncio.gather(*(self._persist(call, trip) for call in calls))
+        answers: list[_Good | DarkroomError] = []
+        try:
+            answers += await asyncio.gather(*(self._persist(call, trip) for call in calls))
+        finally:
+            self._judge(trip, answers)
         good = [a for a in answers if isinstance(a, _Good)]
         errors = [a for a in answers if isinstance(a, DarkroomError)]
         dones = [a.answer.done for a in good]
@@ -163,9 +176,9 @@ class Transport:
             pictures=tuple(p for a in good for p in a.answer.pictures),
             attempts=tuple(trip.attempts),
             usage=_sum([a.usage for a in good]),
-            cost_micros=sum(a.cost_micros for a in good),
+            charge_micros=sum(a.charge_micros for a in good),
             free=any(a.free for a in good),
-            text="\n\n".join(done.text for done in dones if done.text) or None,
+            text="\n\n".join(done.text for done in dones if done.text)[:MAX_TEXT] or None,
             reply=dones[0].reply if dones else None,
             error=max(errors, key=_gravity) if errors else _withheld(good),
         )
@@ -189,7 +202,7 @@ class Transport:
         """One try, once the provider's limits have room for it."""
         if trip.errand.test:
             return await self._tried(request, trip, free=False)
-        expected = trip.unit * request.n
+        expected = trip.most * request.n
         patience_s = trip.errand.deadline - _now()
         taken = await self._pacer.take(trip.account, expected, patience_s)
         if taken is None:
@@ -212,14 +225,15 @@ class Transport:
     @asynccontextmanager
     async def _place(self, trip: _Trip) -> AsyncIterator[None]:
         """One of the calls this process may make to a provider at once. Raises RateLimited when
-        none is free in time."""
+        none is free in time, which is less for who can go elsewhere."""
         account = trip.account
         if trip.errand.test:
             yield
             return
         places = self._places.setdefault(account.id, asyncio.Semaphore(account.in_flight))
         try:
-            async with asyncio.timeout_at(trip.errand.deadline):
+            patient = trip.errand.deadline if trip.last else _now() + _PATIENCE_S
+            async with asyncio.timeout_at(min(patient, trip.errand.deadline)):
                 await places.acquire()
         except TimeoutError as error:
             raise RateLimited(
@@ -236,36 +250,45 @@ class Transport:
         try:
             endpoint = await self._endpoints.of(trip.route, test=trip.errand.test)
             call = Call(request, trip.route, trip.account, endpoint)
+            trip.called = True
             answer = await self._exchange.run(call, trip.errand)
         except Exception as fault:
             error = _known(fault)
             lost = 0 if free else self._lost_micros(error, request, trip)
             self._note(trip, error.code, error.details.get(HTTP_STATUS), started, lost)
-            self._judge(trip, error)
             raise error from fault
-        made = max(len(answer.pictures), len(answer.done.images))
-        usage = replace(answer.done.usage, images=made)
-        cost = 0 if free or trip.errand.test else pricing.cost_micros(usage, trip.route, trip.unit)
+        done, gratis = answer.done, free or trip.errand.test
+        made = max(len(answer.pictures), len(done.images), done.usage.images)
+        usage = replace(done.usage, images=made)
+        charge = 0 if gratis else pricing.charge_micros(usage, trip.route, trip.unit)
+        cost = 0 if gratis else pricing.cost_micros(usage, trip.route, trip.unit)
         self._note(trip, "succeeded", 200, started, cost)
-        self._judge(trip, None)
-        return _Good(answer, request.n, usage, cost, free)
+        return _Good(answer, request.n, usage, charge, cost, free)
 
     def _lost_micros(self, error: DarkroomError, request: ImageRequest, trip: _Trip) -> int:
-        """What a failed call may have cost: what was counted, or all of it where nobody knows."""
+        """What a failed call may have cost: what was counted, or all of it where nobody knows, and
+        where the provider charges for refusals."""
         if trip.errand.test:
             return 0
-        if error.usage is not None:
-            return pricing.cost_micros(error.usage, trip.route, trip.unit)
-        return trip.unit * request.n if isinstance(error, OutcomeUnknown) else 0
+        if error.usage is not None and (error.usage.output_tokens or error.usage.images):
+            counted = pricing.cost_micros(error.usage, trip.route, trip.unit)
+        else:
+            counted = 0
+        refused = isinstance(error, ContentBlocked | NoImage) and trip.route.bills_refusals
+        paid = error.paid or isinstance(error, OutcomeUnknown) or refused
+        return max(counted, trip.unit * request.n) if paid else counted
 
-    def _judge(self, trip: _Trip, error: DarkroomError | None) -> None:
-        """Tell the circuit breaker, and the log when that changes something."""
+    def _judge(self, trip: _Trip, answers: list[_Good | DarkroomError]) -> None:
+        """Tell the circuit breaker how one request fared, and the log when that changes anything.
+        However often it tried, it is one voice."""
+        provider = trip.route.provider
         if trip.errand.test:
             return
-        provider = trip.route.provider
-        if error is not None and _sick(error):
+        if not trip.called or not answers:
+            self._breaker.abandoned(provider)
+        elif all(isinstance(a, DarkroomError) and _sick(a) for a in answers):
             if self._breaker.failed(provider):
-                log.event("provider.down", severity="ERROR", provider=provider, code=error.code)
+                log.event("provider.down", severity="ERROR", provider=provider)
         elif self._breaker.succeeded(provider):
             log.event("provider.up", provider=provider)
 

@@ -75,6 +75,13 @@ class Darkroom:
         )
         return key
 
+    async def test_key_of(self, key: str) -> str:
+        """A test key of the same account."""
+        caller, test = await self.app.accounts.authenticate(key), accounts.new_key(test=True)
+        stored = ApiKey("key_t", accounts.key_hash(test), caller.account_id, True, self.now)
+        await self.app.records.create_key(stored)
+        return test
+
     async def grant(self, account_id: str, micros: int) -> None:
         """Give credit."""
         await self.app.records.grant(

@@ -12,7 +12,7 @@ from shared.domain import ImageRequest, Json
 from shared.errors import ContentBlocked
 from shared.settings import BadSettings
 
-LIST = Blocklist(["Acme", "red  square", "naïve", "天安", "ass"])
+LIST = Blocklist(["Acme", "red  square", "naïve", "天安", "ass", "बम"])
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,9 @@ LIST = Blocklist(["Acme", "red  square", "naïve", "天安", "ass"])
         ("a red-square", "red  square"),
         ("nai\u0308ve art", "naïve"),
         ("夜の天安門", "天安"),
+        ("ac\u200bme and ac\u00adme", "Acme"),
+        ("_acme_van", "Acme"),
+        ("एक बम", "बम"),
     ],
 )
 def test_a_term_is_found_however_it_is_written(text: str, term: str) -> None:

@@ -98,7 +98,9 @@ def test_its_token_stands_where_a_key_would(catalogue: Catalogue) -> None:
     assert there.address("x") == expected
 
 
-@pytest.mark.parametrize("base_url", ["http://127.0.0.1:9/x", "http://127.0.0.1:9/x/v9/"])
+@pytest.mark.parametrize(
+    "base_url", ["http://127.0.0.1:9/x", "http://127.0.0.1:9/x/v9/", "http://127.0.0.1:9/x/v1"]
+)
 def test_an_address_may_end_with_the_version_or_not(catalogue: Catalogue, base_url: str) -> None:
     found = of(catalogue, "keyed", KEYED_API_KEY="k", KEYED_BASE_URL=base_url)
     assert found.address("draw") == "http://127.0.0.1:9/x/v9/draw"

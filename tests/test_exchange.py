@@ -20,7 +20,7 @@ from shared.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from shared.exchange import BLIND_POLLS, DOWNLOADS, Answer, Call, Errand, Exchange
+from shared.exchange import BLIND_POLLS, DOWNLOADS, GIFTS, Answer, Call, Errand, Exchange
 from shared.fetch import Fetcher
 from shared.providers import Done, Pending, Remote, Upload
 from shared.providers.registry import ADAPTERS
@@ -37,9 +37,12 @@ class Tasks:
     an error's name."""
 
     DIALECTS: frozenset[str] = frozenset()
+    MASKED: frozenset[str] = frozenset()
 
     def submit(self, request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
         return httpx.Request("POST", endpoint.address("draw"), headers=endpoint.headers)
+
+    said = False
 
     def read(self, response: httpx.Response) -> Done | Pending:
         status, text = response.status_code, response.text
@@ -54,7 +57,7 @@ class Tasks:
             raise errors[text]("no", details={HTTP_STATUS: 200})
         if text == "wait":
             return Pending("ticket", 10.0)
-        return Done(tuple(Remote(address) for address in text.split()))
+        return Done(tuple(Remote(address, self.said) for address in text.split()))
 
     def poll(self, token: str, endpoint: Endpoint) -> httpx.Request:
         return httpx.Request("GET", endpoint.address(f"look/{token}"), headers=endpoint.headers)
@@ -204,3 +207,50 @@ def test_in_the_sandbox_no_address_leads_out_of_it(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ProviderError):
         Run(["https://pictures.example/a.png"], test=True)(monkeypatch)
     assert Run([f"{BASE}/a.png"], test=True)(monkeypatch).pictures
+
+
+def test_only_what_was_asked_for_and_a_few_gifts_are_fetched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run([" ".join(f"{BASE}/a.png?{n}" for n in range(500))])
+    assert len(run(monkeypatch).pictures) == 1 + GIFTS
+    assert run.net.asked("/api/a.png") == 1 + GIFTS
+
+
+def test_what_a_model_says_leads_to_no_private_address_not_even_the_providers_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Tasks, "said", True)
+    run = Run([f"{BASE.replace('https', 'http')}/a.png"])
+    with pytest.raises(ProviderError):
+        run(monkeypatch)
+    assert run.net.asked("/api/a.png") == 0
+
+
+def test_an_answer_compressed_twice_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = httpx.Response(200, headers={"content-encoding": "gzip, gzip"}, content=b"")
+    run = Run([])
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        return twice
+
+    monkeypatch.setattr(run.net, "handle_async_request", answer)
+    with pytest.raises(ProviderError) as caught:
+        run(monkeypatch)
+    assert caught.value.paid
+
+
+def test_a_slow_download_does_not_take_the_other_pictures_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.exchange._SHORT_S", 0.05)
+    run = Run([f"{BASE}/a.png {BASE}/slow.png"])
+    quick = run.net.handle_async_request
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("slow.png"):
+            await asyncio.Event().wait()
+        return await quick(request)
+
+    monkeypatch.setattr(run.net, "handle_async_request", answer)
+    assert len(run(monkeypatch).pictures) == 1

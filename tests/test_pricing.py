@@ -88,7 +88,15 @@ def test_pictures_that_go_in_are_estimated_too() -> None:
 def test_an_estimate_by_tokens_is_held_with_a_quarter_more() -> None:
     quote = pricing.quote(asked(n=2, quality="low"), GPT.routes, CATALOGUE, test=False)
     assert quote.listed_micros == 2 * 5_885
-    assert quote.micros == 2 * 7_357
+    assert quote.micros == 2 * (5_880 * 5 // 4 + 5)
+
+
+def test_a_text_is_held_at_a_token_a_byte_and_images_at_the_most_they_may_count() -> None:
+    old = CATALOGUE.route("openai:gpt-image-1.5")
+    request = asked(quality="low", aspect_ratio="1:1", refs=(ImageRef(),) * 16)
+    request = replace(request, prompt="𒀀" * 1_000)
+    held = pricing.most_micros(request, old, CATALOGUE)
+    assert held == 272 * 32 * 5 // 4 + 4_000 * 5 + 16 * 4_500 * 8
 
 
 def test_a_size_that_is_not_known_yet_costs_what_the_dearest_does() -> None:
@@ -117,9 +125,10 @@ def test_what_was_counted_is_what_it_costs() -> None:
 
 def test_without_a_count_or_at_a_listed_price_it_is_the_unit() -> None:
     (route,) = GPT.routes
-    assert pricing.cost_micros(Usage(images=3), route, 999) == 2_997
+    assert pricing.charge_micros(Usage(images=3), route, 999) == 2_997
     counted = Usage(output_tokens=1_120, image_tokens=1_120, images=2)
-    assert pricing.cost_micros(counted, FIRST[0], 134_000) == 268_000
+    assert pricing.charge_micros(counted, FIRST[0], 134_000) == 268_000
+    assert pricing.cost_micros(counted, FIRST[0], 134_000) == 1_120 * 120
 
 
 def test_costs_follow_from_recorded_answers_to_the_micro() -> None:

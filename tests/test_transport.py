@@ -53,12 +53,15 @@ class Run:
         self.seconds = 0.0
         self.now = datetime(2026, 11, 21, 10, tzinfo=UTC)
         self.meters = Meters()
+        self.kept_open = False
         self.breaker = Breaker(lambda: self.seconds)
 
-    def __call__(self, request: ImageRequest | None = None, in_s: float = 300.0) -> Result:
-        return asyncio.run(self._run(request or asked(), in_s))
+    def __call__(
+        self, request: ImageRequest | None = None, in_s: float = 300.0, test: bool = False
+    ) -> Result:
+        return asyncio.run(self.through(self.transport(), request or asked(), in_s, test))
 
-    async def _run(self, request: ImageRequest, in_s: float) -> Result:
+    def transport(self) -> Transport:
         async def sleep(seconds: float) -> None:
             self.slept.append(seconds)
 
@@ -66,7 +69,7 @@ class Run:
             raise AssertionError
 
         keys = {"GEMINI": Credential("a-key"), "MIRROR": Credential("b-key")}
-        transport = Transport(
+        return Transport(
             catalogue=self.catalogue,
             endpoints=Endpoints(self.catalogue, keys, None, no_token),
             exchange=Exchange(
@@ -80,13 +83,24 @@ class Run:
             sleep=sleep,
             random=Random(1),
         )
+
+    async def through(
+        self, transport: Transport, request: ImageRequest, in_s: float, test: bool = False
+    ) -> Result:
         routes = self.catalogue.models[MODEL].routes
         mine = tuple(route for route in routes if route.provider in ("google", "mirror"))
         deadline = asyncio.get_running_loop().time() + in_s
         try:
-            return await transport.run(request, mine, Errand("req_a", False, deadline))
+            return await transport.run(request, mine, Errand("req_a", test, deadline))
         finally:
-            await transport.close()
+            if not self.kept_open:
+                await transport.close()
+
+    @property
+    def spent(self) -> int:
+        """What the first provider's meter has counted today."""
+        meter = asyncio.run(self.meters.meter("google"))
+        return meter.spent_micros
 
     @property
     def hosts(self) -> list[str]:
@@ -317,8 +331,8 @@ def test_a_provider_that_keeps_failing_is_left_alone_then_probed_once(tmp_path: 
         return refusal(503, "UNAVAILABLE") if down and of_google else picture()
 
     run = Run(answers, catalogue=two_doors(tmp_path))
-    while run.hosts.count("generativelanguage.googleapis.com") < FAILURES:
-        assert run().route.provider == "mirror"
+    for _ in range(FAILURES):
+        assert "google" in {a.provider for a in run().attempts}
     assert [a.provider for a in run().attempts] == ["mirror"]
     run.seconds += REST_S
     assert "google" in {a.provider for a in run().attempts}
@@ -330,13 +344,26 @@ def test_a_provider_that_keeps_failing_is_left_alone_then_probed_once(tmp_path: 
 
 def test_a_provider_left_alone_says_so_where_there_is_no_other() -> None:
     run = Run(refusal(503, "UNAVAILABLE"))
-    while len(run.upstream.calls) < FAILURES:
-        run()
+    for _ in range(FAILURES):
+        run(asked(n=2))
     before = len(run.upstream.calls)
     error = run().error
     assert isinstance(error, ProviderUnavailable)
     assert error.retry_after_s == REST_S
     assert len(run.upstream.calls) == before
+
+
+def test_a_probe_that_never_called_leaves_the_next_one_to_probe(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text(f'[[provider]]\nid = "google"\nrpm = {FAILURES}\n')
+    cut = [httpx.ReadError("cut")] * FAILURES
+    run = Run(*cut, picture(), catalogue=load(overlay))
+    for _ in range(FAILURES):
+        assert isinstance(run().error, OutcomeUnknown)
+    run.seconds += REST_S
+    assert isinstance(run(in_s=1).error, RateLimited)
+    run.now += timedelta(minutes=1)
+    assert run(in_s=1).pictures
 
 
 def test_a_callers_own_fault_says_nothing_of_the_provider() -> None:
@@ -373,7 +400,7 @@ def test_without_another_route_the_true_wait_is_told(tmp_path: Path) -> None:
 def test_free_calls_come_first_and_cost_nothing(tmp_path: Path) -> None:
     row = 'free = { rpd = 2, then = "paid" }'
     run = Run(picture(), catalogue=changed(tmp_path, row))
-    assert [(r.free, r.cost_micros) for r in (run(), run(), run())] == [
+    assert [(r.free, r.charge_micros) for r in (run(), run(), run())] == [
         (True, 0),
         (True, 0),
         (False, 134_000),
@@ -398,10 +425,22 @@ def test_a_days_cap_stops_a_provider_before_it_is_passed(tmp_path: Path) -> None
 def test_what_a_failed_call_may_have_cost_is_noted(tmp_path: Path) -> None:
     lost = Run(httpx.ReadTimeout("slow"))().attempts
     assert [a.cost_micros for a in lost] == [134_000]
+    unread = Run(httpx.Response(200, text='{"candidates": [{"con'))().attempts
+    assert [a.cost_micros for a in unread] == [134_000]
     blocked = Run(withheld())().attempts
     assert [a.cost_micros for a in blocked] == [0]
-    done = Run(picture())(asked(resolution="4K")).attempts
-    assert [a.cost_micros for a in done] == [240_000]
+    done = Run(picture())().attempts
+    # 5 tokens of text at $2 a million and 1,120 of a picture at $120.
+    assert [a.cost_micros for a in done] == [10 + 134_400]
+
+
+def test_who_charges_for_refusals_is_believed(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text(
+        f'[[model]]\nid = "{MODEL}"\n[[model.routes]]\nprovider = "google"\nbills_refusals = true\n'
+    )
+    blocked = Run(withheld(), catalogue=load(overlay))().attempts
+    assert [a.cost_micros for a in blocked] == [134_000]
 
 
 def test_calls_at_once_are_limited_in_each_process(tmp_path: Path) -> None:
@@ -421,3 +460,52 @@ def test_calls_at_once_are_limited_in_each_process(tmp_path: Path) -> None:
     run = Run(counted, catalogue=changed(tmp_path, "in_flight = 2"))
     assert len(run(asked(n=6)).pictures) == 6
     assert most == 2
+
+
+def test_who_can_go_elsewhere_does_not_wait_for_a_place(tmp_path: Path) -> None:
+    opened = asyncio.Event()
+
+    async def answers(request: httpx.Request) -> httpx.Response:
+        if request.url.host != "mirror.example":
+            await opened.wait()
+        else:
+            opened.set()
+        return picture()
+
+    catalogue = changed(tmp_path, "in_flight = 1")
+    run = Run(answers, catalogue=catalogue)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.transport._PATIENCE_S", 0.05)
+        transport, run.kept_open = run.transport(), True
+
+        async def two() -> list[Result]:
+            return list(
+                await asyncio.gather(*(run.through(transport, asked(), 300) for _ in range(2)))
+            )
+
+        found = asyncio.run(two())
+    assert sorted(r.route.provider for r in found) == ["google", "mirror"]
+
+
+def test_one_request_is_one_voice_against_a_provider() -> None:
+    run = Run(refusal(500, "INTERNAL"))
+    assert len(run(asked(n=3)).attempts) == 3 * TRIES
+    assert len(run().attempts) == TRIES
+
+
+def test_the_sandboxs_faults_say_nothing_of_a_provider() -> None:
+    run = Run(refusal(503, "UNAVAILABLE"))
+    for _ in range(FAILURES):
+        run(test=True)
+    assert run.breaker.rest_s("google") == 0
+
+
+def test_the_days_cap_is_told_what_a_call_came_to(tmp_path: Path) -> None:
+    run = Run(httpx.ReadError("cut"), withheld(), picture(), catalogue=changed(tmp_path, CAP))
+    for spent in (134_000, 134_000, 134_000 + 134_410):
+        run()
+        assert run.spent == spent
+
+
+CAP = 'daily_usd = "5"'

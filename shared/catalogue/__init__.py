@@ -276,6 +276,8 @@ def _check_route(model: Model, route: Route, providers: Mapping[str, Provider], 
         raise BadCatalogue(
             f"{where}: routes: {route.wire} has no dialect {route.dialect!r}: {known}"
         )
+    if model.by(route).mask and route.dialect not in ADAPTERS[route.wire].MASKED:
+        raise BadCatalogue(f"{where}: routes: {route.provider}: no mask travels by {route.wire}")
     wrong = next(fitting.misfits(model, route, providers[route.provider]), None)
     if wrong:
         raise BadCatalogue(f"{where}: routes: {route.provider}: {wrong}")

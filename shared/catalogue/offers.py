@@ -12,6 +12,9 @@ def misfits(model: Model, route: Route, provider: Provider) -> Iterator[str]:
     """What is wrong with the route, in words."""
     yield from _not_narrower(model, route)
     offer = model.by(route)
+    if len(offer.resolutions) == 1 and offer.resolutions[0] != model.resolutions[0]:
+        # A single one is not sent, so what comes is the default.
+        yield f"only.resolutions: the one it keeps has to be {model.resolutions[0]}"
     if route.size_names:
         for ratio in offer.aspect_ratios:
             for resolution in offer.resolutions:

@@ -119,6 +119,17 @@ class Provider(Row):
     daily_usd: Micros | None = None
     credit_usd: Micros | None = None
 
+    @model_validator(mode="after")
+    def _addresses_are_complete(self) -> Provider:
+        try:
+            self.version.format(project="p", location="l")
+            self.regional_base_url.format(location="l")
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                "an address has {project} and {location} to fill in, no more"
+            ) from error
+        return self
+
     @property
     def opened_by(self) -> str:
         """The variable that makes it reachable."""
@@ -174,16 +185,18 @@ class Narrowing(Row):
 class Route(Row):
     """A model at one provider. `wire` names the adapter in `providers/` and `dialect` the variant
     of it, `wire_model` the model's name there, `version` that of the API where it is not the
-    provider's usual one, `images_per_call` how many pictures one call may
-    ask for. `makes` are the formats the provider encodes itself, at the quality asked for;
-    `size_names`, ratio → resolution → name, are given where it names sizes instead of measuring
-    them. Lifecycle is the route's own: from `shutdown` on, it is retired whatever `status` says."""
+    provider's usual one, `images_per_call` how many pictures one call may ask for. `makes` are the
+    formats the provider encodes itself, at the quality asked for; `size_names`, ratio → resolution
+    → name, are given where it names sizes instead of measuring them. `billed` are the tokens a
+    provider charges us where `price` is a picture's, and `bills_refusals` says that it charges for
+    answers without one. Lifecycle is the route's own: from `shutdown` on, it is retired whatever
+    `status` says."""
 
     provider: str
     wire: str
     dialect: str = ""
     version: str | None = None
-    wire_model: str
+    wire_model: str = Field(pattern=r"^[\w./:@-]+$")
     status: Lifecycle = "live"
     released: Day | None = None
     deprecated: Day | None = None
@@ -195,11 +208,19 @@ class Route(Row):
     typical_seconds: Number | None = Field(None, gt=0)
     price: Price
     batch_price: Price | None = None
+    billed: Price | None = None
+    bills_refusals: StrictBool = False
     free_tier: str | None = None
     source: str = Field(min_length=1)
     checked: Day
     model: str = ""
     """The model's id, filled in by the loader."""
+
+    @model_validator(mode="after")
+    def _tokens_are_billed(self) -> Route:
+        if self.billed is not None and self.billed.unit != "million_tokens":
+            raise ValueError("billed is a price per million_tokens")
+        return self
 
     @model_validator(mode="after")
     def _dates_are_in_order(self) -> Route:
@@ -243,7 +264,8 @@ class Model(Row):
     `aspect_ratios`, `resolutions` and `qualities` have the default first, and a model with a single
     resolution takes no choice on the wire; `output_formats` has the provider's own first, the
     others are converted here. `image_tokens` are those of one picture, by what prices go by;
-    `token_grid` is, by quality, the side in patches of a square one, from which they follow."""
+    `token_grid` is, by quality, the side in patches of a square one, from which they follow;
+    `source_tokens` are those of an image that goes in, as a rule and at most."""
 
     id: Name
     name: str
@@ -267,6 +289,7 @@ class Model(Row):
     image_tokens: Mapping[str, Count] = Field(default_factory=dict)
     token_grid: Mapping[str, Positive] = Field(default_factory=dict)
     source_tokens: Count = 0
+    source_tokens_most: Count = 0
     prompt_limit: Positive
     """In characters: a token limit of the provider times four."""
     typical_seconds: Number = Field(gt=0)

@@ -27,9 +27,11 @@ class Inline:
 
 @dataclass(frozen=True)
 class Remote:
-    """A picture to be fetched from an address in the answer."""
+    """A picture to be fetched from an address in the answer; `said` of one that stood in the words
+    of a model, who says whatever a prompt makes it say."""
 
     url: str
+    said: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,12 @@ class Provider(Protocol):
     `read` takes any HTTP answer, success or not, to `submit` or `poll`, with the request it
     answers, and raises the matching error of `shared.errors`; it never raises anything else,
     whatever the bytes are. `DIALECTS` names the variants of the format it knows beside the plain
-    one; a route's row says which its host speaks.
+    one, which is ""; a route's row says which its host speaks. `MASKED` are those that carry a
+    mask.
     """
 
     DIALECTS: frozenset[str]
+    MASKED: frozenset[str]
 
     def submit(self, request: ImageRequest, endpoint: Endpoint) -> httpx.Request: ...
 

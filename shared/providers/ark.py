@@ -8,23 +8,36 @@ pictures than asked for are a whole answer all the same.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import httpx
 from pydantic import JsonValue
 
 from shared.domain import IMAGE_TYPES, Endpoint, ImageRequest, Json, Usage
 from shared.errors import HTTP_STATUS, DarkroomError, NoImage, ProviderError
 from shared.providers import Done, Inline, Remote, no_poll, no_uploads, openai_errors
-from shared.providers.bodies import Count, Message, pack, post, present, unpack
+from shared.providers.bodies import (
+    Count,
+    Message,
+    Object,
+    Objects,
+    Text,
+    pack,
+    post,
+    present,
+    unpack,
+)
 
 DIALECTS: frozenset[str] = frozenset()
+MASKED: frozenset[str] = frozenset()
 
 
 class _Item(Message):
     """A picture, or the reason why there is none."""
 
-    b64_json: str = ""
-    url: str = ""
-    output_format: str = ""
+    b64_json: Text = ""
+    url: Text = ""
+    output_format: Text = ""
     error: JsonValue = None
 
     @property
@@ -39,8 +52,8 @@ class _Usage(Message):
 
 
 class _Reply(Message):
-    data: tuple[_Item, ...]
-    usage: _Usage = _Usage()
+    data: Annotated[tuple[_Item, ...], Objects]
+    usage: Annotated[_Usage, Object] = _Usage()
 
 
 def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
@@ -77,7 +90,7 @@ def read(response: httpx.Response) -> Done:
         raise _nothing(response, reply, failed)
     return Done(
         images=images,
-        usage=_usage(reply, len(images)),
+        usage=_usage(reply, sum(bool(item.b64_json or item.url) for item in reply.data)),
         withheld=len(failed),
         reason=_reason(failed),
     )

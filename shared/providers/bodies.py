@@ -24,6 +24,30 @@ Count = Annotated[int, BeforeValidator(_countable)]
 """A number of tokens or pictures: one that makes no sense is 0, and costs nobody the picture."""
 
 
+def _text(value: object) -> object:
+    return value if isinstance(value, str) else ""
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+"""Words; anything else is none, and costs nobody the picture beside it."""
+
+
+def _object(value: object) -> object:
+    return value if isinstance(value, Mapping) else {}
+
+
+Object = BeforeValidator(_object)
+"""An object; anything else is an empty one."""
+
+
+def _objects(value: object) -> object:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else None
+
+
+Objects = BeforeValidator(_objects)
+"""The objects of a list; None where there is none."""
+
+
 class Message(BaseModel):
     """An object in an answer. Null means absent, and names that are not ours are passed over."""
 

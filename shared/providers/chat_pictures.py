@@ -53,12 +53,18 @@ class Found:
         """Everything said, without the pictures."""
         return "\n".join(filter(None, (word.strip() for word in self.words)))
 
-    def take(self, target: str) -> None:
-        """A picture by what stands for it: an address, a data URL or bare base64."""
+    def take(self, target: str, *, said: bool = False) -> None:
+        """A picture by what stands for it: an address, a data URL or bare base64; `said` of what
+        stood in the text."""
         target = target.strip()
         if _is_address(target):
-            if Remote(target) not in self.addresses:
-                self.addresses.append(Remote(target))
+            # What also stands beside the text is the relay's own word.
+            said = said and Remote(target) not in self.addresses
+            known = [a for a in self.addresses if a.url == target]
+            if not known:
+                self.addresses.append(Remote(target, said))
+            elif not said:
+                self.addresses[self.addresses.index(known[0])] = Remote(target)
             return
         header, comma, body = target.partition(",") if _is_data(target) else ("", ",", target)
         data = _decoded(body) if comma and len(header) <= _LONGEST_HEADER else None
@@ -130,7 +136,7 @@ def _read_text(text: str, found: Found) -> None:
         return
     whole = text.strip()
     if _is_address(whole) and not _SPACE.search(whole):
-        found.take(whole)
+        found.take(whole, said=True)
     elif "data:image/" in whole:
         _cut_data(whole, found)
     elif whole.isascii() and " " not in whole and _is_picture(whole):
@@ -164,7 +170,7 @@ def _without_marks(text: str, found: Found) -> tuple[str, bool]:
         # Some relays put what is no picture into such a link.
         if drawn or target.startswith("data:image/") or not target:
             # Markdown takes a title after an address.
-            found.take(target.split()[0] if _is_address(target) else target)
+            found.take(target.split()[0] if _is_address(target) else target, said=True)
         kept.append(text[start : bracket - drawn])
         start = place = end + 1 if end >= 0 else len(text)
     return "".join([*kept, text[start:]]), start > 0

@@ -3,14 +3,13 @@ OpenRouter's `cost` in US dollars (openrouter.ai/docs/use-cases/usage-accounting
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, JsonValue
 
 from shared.domain import Usage
-from shared.providers.bodies import Count, Message
+from shared.providers.bodies import Count, Message, Object
 
 _MOST_USD = 1_000
 
@@ -29,35 +28,32 @@ class _Details(Message):
     reasoning_tokens: Count = 0
 
 
-def _readable(value: object) -> object:
-    return value if isinstance(value, Mapping) else {}
-
-
-_Lenient = BeforeValidator(_readable)
-
-
 class Counted(Message):
     """The `usage` of an answer."""
 
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
-    prompt_tokens_details: Annotated[_Details, _Lenient] = _Details()
-    completion_tokens_details: Annotated[_Details, _Lenient] = _Details()
+    prompt_tokens_details: Annotated[_Details, Object] = _Details()
+    completion_tokens_details: Annotated[_Details, Object] = _Details()
     cost: Annotated[int | None, BeforeValidator(_micros)] = None
+    is_byok: JsonValue = None
+    """Whether the account's own key at the vendor was used: `cost` is a fee then, not the price."""
 
     def usage(self, images: int) -> Usage:
         """As the house counts, beside `images` pictures."""
-        made = self.completion_tokens_details
+        made, output = self.completion_tokens_details, self.completion_tokens
+        # Without a split it is taken for what was asked for.
+        unsplit = output - made.reasoning_tokens if images else 0
         return Usage(
             input_tokens=self.prompt_tokens,
-            output_tokens=self.completion_tokens,
+            output_tokens=output,
             source_tokens=min(self.prompt_tokens_details.image_tokens, self.prompt_tokens),
             thought_tokens=made.reasoning_tokens,
-            image_tokens=min(made.image_tokens, self.completion_tokens),
+            image_tokens=max(0, min(made.image_tokens or unsplit, output)),
             images=images,
-            cost_micros=self.cost,
+            cost_micros=None if self.is_byok else self.cost,
         )
 
 
-Lenient = Annotated[Counted, _Lenient]
+Lenient = Annotated[Counted, Object]
 """A `usage` that may be anything."""

@@ -36,6 +36,7 @@ from shared.providers.google_json import Message
 INLINE = "inline"
 """The dialect of hosts that keep no files, Vertex AI among them: everything goes in the body."""
 DIALECTS = frozenset({INLINE})
+MASKED = frozenset({"", INLINE})
 
 INLINE_LIMIT_BYTES = 20_000_000
 """As base64: above it, sources are uploaded first (documented limit, relays included)."""
@@ -144,7 +145,7 @@ def read(response: httpx.Response) -> Done:
     content = {"role": "model", "parts": [part.verbatim for part in parts]}
     return Done(
         images=images,
-        usage=_usage(reply.usage_metadata, images),
+        usage=_usage(reply.usage_metadata, len(blobs)),
         text=text or None,
         reply=json.dumps(content, separators=(",", ":")),
     )
@@ -234,7 +235,7 @@ def _tools(options: Mapping[str, Json]) -> Json:
     return [{"googleSearch": {}}] if options.get("google_search") else None
 
 
-def _usage(counted: _Usage, images: tuple[Inline, ...]) -> Usage:
+def _usage(counted: _Usage, images: int) -> Usage:
     """Text that comes with a picture is in candidatesTokenCount and not in its details."""
     return Usage(
         input_tokens=counted.prompt_token_count + counted.tool_use_prompt_token_count,
@@ -243,7 +244,7 @@ def _usage(counted: _Usage, images: tuple[Inline, ...]) -> Usage:
         image_tokens=sum(
             d.token_count for d in counted.candidates_tokens_details if d.modality == "IMAGE"
         ),
-        images=len(images),
+        images=images,
     )
 
 

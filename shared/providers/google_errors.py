@@ -27,6 +27,7 @@ from shared.errors import (
     QuotaExceeded,
     RateLimited,
 )
+from shared.providers import openai_errors
 from shared.providers.google_json import Message
 
 Shape = TypeVar("Shape", bound=Message)
@@ -67,6 +68,7 @@ class _Detail(Message):
 
 class _Status(Message):
     code: int | str = 0
+    type: str = ""
     message: str = ""
     status: str = ""
     details: tuple[_Detail, ...] = ()
@@ -89,6 +91,8 @@ def parse(shape: type[Shape], response: httpx.Response) -> Shape:
 def of(response: httpx.Response) -> DarkroomError:
     """The error that an answer is. A body that cannot be read leaves the status to go by."""
     said = _said(response)
+    if _of_a_relay(response, said):
+        return openai_errors.of(response)
     status = _http_status(response, said)
     delay_s = _delay_s(response, said)
     error: DarkroomError
@@ -113,14 +117,21 @@ def of(response: httpx.Response) -> DarkroomError:
         case _:
             error = ProviderError("The provider gave an answer that cannot be used. Try again.")
     error.details[HTTP_STATUS] = status
-    error.private = safe(said.message or response.content[:500].decode(errors="replace"), 500)
+    error.private = safe(said.message, 500) or openai_errors.opening(response)
+    error.paid = response.is_success and not said.message and not said.status
     return error
 
 
 def safe(text: str, length: int) -> str:
-    """A provider's words as a caller may see them: without keys, on one line, cut to length."""
-    line = _KEYS.sub("[removed]", " ".join(text.split()))
-    return line if len(line) <= length else f"{line[: length - 1]}…"
+    """A provider's words as a caller may see them."""
+    return openai_errors.safe(_KEYS.sub("[removed]", text), length)
+
+
+def _of_a_relay(response: httpx.Response, said: _Status) -> bool:
+    """Whether an error is not Google's: by a code in words, or a status Google has none of."""
+    worded = isinstance(said.code, str) and not said.code.isdecimal()
+    ours = response.is_success or response.status_code in (*_CODES.values(), 405, 413)
+    return not said.status and (worded or bool(said.type) or not ours)
 
 
 def _said(response: httpx.Response) -> _Status:

@@ -16,6 +16,7 @@ from shared.providers.bodies import post, present, unpack
 from shared.providers.google_json import Message
 
 DIALECTS: frozenset[str] = frozenset()
+MASKED: frozenset[str] = frozenset()
 
 _FORMATS = {"png": "image/png", "jpeg": "image/jpeg"}
 

@@ -96,9 +96,19 @@ def of(response: httpx.Response, body: object = None) -> DarkroomError:
     said = _said(body, _delay_s(response))
     error = _kind(response.status_code, said)(said)
     error.details[HTTP_STATUS] = response.status_code
-    raw = response.content[:500].decode(errors="replace")
-    error.private = safe(" ".join((*said.codes, said.words)) or raw, 500)
+    error.private = safe(" ".join((*said.codes, said.words)), 500) or opening(response)
+    # A good answer that nobody can read may well have been a picture.
+    error.paid = response.is_success and not said.words and not said.codes
     return error
+
+
+def opening(response: httpx.Response) -> str:
+    """How an unreadable answer begins, for the log; of a good one only its length, for it may have
+    a prompt and pictures in it."""
+    size = f"{len(response.content)} bytes"
+    if response.is_success:
+        return size
+    return f"{size}: {safe(response.content[:500].decode(errors='replace'), 500)}"
 
 
 def safe(text: str, length: int) -> str:
@@ -287,9 +297,10 @@ _BY_CODE: Mapping[str, _Kind] = {
             _closed,
             "invalid_api_key incorrect_api_key account_deactivated billing_not_active "
             "billing_hard_limit_reached insufficient_quota insufficient_credits "
-            "insufficient_user_quota pre_consume_token_quota_failed access_denied model_not_found "
-            "api_key_expired api_key_revoked authenticationerror accessdenied accountoverdueerror "
-            "modelnotopen servicenotopen invalidendpointormodel operationdenied setlimitexceeded "
+            "insufficient_user_quota quota_not_enough pre_consume_token_quota_failed "
+            "access_denied model_not_found api_key_expired api_key_revoked authenticationerror "
+            "accessdenied accountoverdueerror modelnotopen "
+            "servicenotopen invalidendpointormodel operationdenied setlimitexceeded "
             "permission_denied unauthenticated",
         ),
         (_elsewhere, "unsupported_country_region_territory"),
@@ -320,7 +331,8 @@ _BY_CODE: Mapping[str, _Kind] = {
             # What a relay says when it lost the answer of the provider behind it.
             _lost,
             "do_request_failed read_response_body_failed bad_response_body timeout "
-            "request_timeout upstream_timeout gateway_timeout deadline_exceeded",
+            "request_timeout upstream_timeout gateway_timeout deadline_exceeded "
+            "channel:response_time_exceeded",
         ),
         (
             _refused,
@@ -330,7 +342,8 @@ _BY_CODE: Mapping[str, _Kind] = {
     )
     for code in codes.split()
 }
-"""Error code, in lower case and up to its first "." or ":" → what it means, whatever the status."""
+"""Error code in lower case, whole or up to its first "." or ":" → what it means, whatever the
+status."""
 
 _BY_STATUS: Mapping[int, _Kind] = {
     400: _refused,
@@ -356,8 +369,8 @@ _BY_STATUS: Mapping[int, _Kind] = {
 
 
 def _kind(answered: int, said: _Said) -> _Kind:
-    for code in said.codes:
-        if kind := _BY_CODE.get(re.split(r"[.:]", code.lower(), maxsplit=1)[0]):
+    for code in map(str.lower, said.codes):
+        if kind := _BY_CODE.get(code) or _BY_CODE.get(re.split(r"[.:]", code, maxsplit=1)[0]):
             return kind
     status = answered
     if 200 <= answered < 300:

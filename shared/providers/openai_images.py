@@ -8,11 +8,9 @@ them as data URLs in `image` to images/generations, the way relays take them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import httpx
-from pydantic import BeforeValidator
 
 from shared.domain import IMAGE_TYPES, Endpoint, ImageRequest, Json, Source, Usage
 from shared.errors import HTTP_STATUS, DarkroomError, NoImage, ProviderError
@@ -25,37 +23,31 @@ from shared.providers import (
     openai_errors,
     openai_multipart,
 )
-from shared.providers.bodies import Count, Message, pack, post, present, unpack
+from shared.providers.bodies import (
+    Count,
+    Message,
+    Object,
+    Objects,
+    Text,
+    pack,
+    post,
+    present,
+    unpack,
+)
 from shared.providers.openai_multipart import Attached
 
 DIALECTS: frozenset[str] = frozenset({"json", "relay"})
+MASKED = frozenset({"", "json"})
 
 _COMPRESSED = ("jpeg", "webp")
 _ENDINGS = {kind: ending for ending, kind in IMAGE_TYPES.items()}
 
 
-def _text(value: object) -> object:
-    return value if isinstance(value, str) else ""
-
-
-def _object(value: object) -> object:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _objects(value: object) -> object:
-    if not isinstance(value, list):
-        return None
-    return [item for item in value if isinstance(item, Mapping)]
-
-
-_Text = Annotated[str, BeforeValidator(_text)]
-
-
 class _Item(Message):
-    b64_json: _Text = ""
-    url: _Text = ""
-    mime_type: _Text = ""
-    revised_prompt: _Text = ""
+    b64_json: Text = ""
+    url: Text = ""
+    mime_type: Text = ""
+    revised_prompt: Text = ""
 
 
 class _Split(Message):
@@ -63,7 +55,7 @@ class _Split(Message):
     image_tokens: Count = 0
 
 
-_Details = Annotated[_Split, BeforeValidator(_object)]
+_Details = Annotated[_Split, Object]
 
 
 class _Usage(Message):
@@ -80,9 +72,9 @@ class _Usage(Message):
 
 
 class _Reply(Message):
-    data: Annotated[tuple[_Item, ...] | None, BeforeValidator(_objects)] = None
-    output_format: _Text = ""
-    usage: Annotated[_Usage, BeforeValidator(_object)] = _Usage()
+    data: Annotated[tuple[_Item, ...] | None, Objects] = None
+    output_format: Text = ""
+    usage: Annotated[_Usage, Object] = _Usage()
 
 
 def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
@@ -115,19 +107,19 @@ def json_body(request: ImageRequest, endpoint: Endpoint) -> dict[str, Json]:
 def read(response: httpx.Response) -> Done:
     """The pictures that came, without those whose base64 is broken."""
     reply = openai_errors.parse(_Reply, response)
-    images, broken = [], reply.data is None
+    images, broken = [], 0
     for item in reply.data or ():
         try:
             image = _picture(item, reply.output_format)
         except ProviderError:
-            broken = True
+            broken += 1
         else:
             images += [image] if image else []
-    usage = _usage(reply.usage, len(images))
+    usage = _usage(reply.usage, len(images) + broken)
     said = [item.revised_prompt for item in reply.data or () if item.revised_prompt]
     text = "\n\n".join(dict.fromkeys(said)) or None
     if not images:
-        error = _nothing(response.status_code, None if broken else text or "")
+        error = _nothing(response.status_code, None if broken or reply.data is None else text or "")
         error.usage = None if usage == Usage() else usage
         raise error
     return Done(images=tuple(images), usage=usage, text=text)

@@ -6,26 +6,29 @@ References go along as data URLs. Providers that make one picture a call refuse 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import httpx
 
 from shared.domain import Endpoint, ImageRequest, Json, Source, Usage
 from shared.errors import HTTP_STATUS, NoImage, ProviderError
 from shared.providers import Done, Inline, Remote, no_poll, no_uploads, openai_errors
-from shared.providers.bodies import Message, pack, post, present, unpack
+from shared.providers.bodies import Message, Objects, Text, pack, post, present, unpack
 from shared.providers.chat_pictures import sniffed
 from shared.providers.chat_usage import Counted, Lenient
 
 DIALECTS: frozenset[str] = frozenset()
+MASKED: frozenset[str] = frozenset()
 
 
 class _Picture(Message):
-    b64_json: str = ""
-    url: str = ""
-    media_type: str = ""
+    b64_json: Text = ""
+    url: Text = ""
+    media_type: Text = ""
 
 
 class _Reply(Message):
-    data: tuple[_Picture, ...] = ()
+    data: Annotated[tuple[_Picture, ...], Objects]
     usage: Lenient = Counted()
 
 
@@ -52,7 +55,7 @@ def read(response: httpx.Response) -> Done:
     reply = openai_errors.parse(_Reply, response)
     sent = [picture for picture in reply.data if picture.b64_json or picture.url]
     images = tuple(image for image in map(_image, sent) if image)
-    usage = reply.usage.usage(len(images))
+    usage = reply.usage.usage(len(sent))
     if images:
         return Done(images=images, usage=usage)
     details: dict[str, Json] = {HTTP_STATUS: response.status_code}

@@ -16,7 +16,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from shared.domain import Endpoint, ImageRequest, Json, Usage
 from shared.errors import (
@@ -33,6 +33,7 @@ from shared.providers import Done, Pending, Remote, mask, no_uploads, openai_err
 from shared.providers.bodies import Message, pack, post, present
 
 DIALECTS: frozenset[str] = frozenset()
+MASKED = frozenset({""})
 
 LOOK_EVERY_S = 10.0
 """Whether looks count to the limit of 3 requests a minute is nowhere written."""
@@ -60,6 +61,8 @@ _PROMPT = re.compile(r"\bprompt\b", re.IGNORECASE)
 
 
 class _Task(Message):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     task_id: str
 
 
@@ -157,11 +160,13 @@ def _token(response: httpx.Response) -> str:
     """The id of the task that was begun. Raises DarkroomError."""
     task_id = _parsed(_Task, response).task_id
     if not _TASK_ID.fullmatch(task_id):
-        raise ProviderError(
+        error = ProviderError(
             "The provider gave an answer that cannot be used.",
             details={HTTP_STATUS: response.status_code},
             private=f"task_id {openai_errors.safe(ascii(task_id), 300)}",
         )
+        error.paid = True
+        raise error
     return quote(task_id, safe="")
 
 

@@ -46,14 +46,12 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("account_id", "deleted", "operation", "created_at desc"),
         ("account_id", "deleted", "model", "created_at desc"),
         ("account_id", "deleted", "idempotency_key", "created_at desc"),
+        ("account_id", "deleted", "cache_key", "created_at desc"),
         ("status", "lease_until"),
     )
 }
 """The composite indexes that the queries here need, by collection; several filters at once merge
 them. The emulator does not ask for them, production does."""
-
-_SAME = 10
-"""Of requests with the same cache key, this many are looked at for the latest."""
 
 UNINDEXED: Mapping[str, tuple[str, ...]] = {
     "providers": ("calls", "writer"),
@@ -217,12 +215,11 @@ class Firestore(FirestoreDatabase):
         return documents.page(records, limit, lambda record: (record.created_at, record.id))
 
     async def made_before(self, account_id: str, cache_key: str) -> Record | None:
-        # By equality alone, which needs no index of its own.
         wanted = {"account_id": account_id, "cache_key": cache_key}
         requests = self._client.collection("requests")
         query = self._where(requests, **wanted, status="succeeded", deleted=False)
-        found = [_to_record(one) for one in await query.limit(_SAME).get(**READ)]
-        return max(found, key=lambda record: record.created_at, default=None)
+        found = await self._newest(query, requests, "created_at", 1, None)
+        return _to_record(found[0]) if found else None
 
     async def delete_request(self, record: Record) -> None:
         writer, batch = secrets.token_hex(10), self._client.batch()

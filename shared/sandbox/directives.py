@@ -8,7 +8,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -62,6 +62,10 @@ class Orders:
     fault: str | None = None
     delay_s: float = 0.0
     min_bytes: int = 0
+
+    def shared_by(self, pictures: int) -> Orders:
+        """The orders for each of several pictures of one answer, which is as large as asked."""
+        return replace(self, min_bytes=self.min_bytes // max(1, pictures))
 
 
 def parse(prompt: str) -> tuple[Directive, ...]:

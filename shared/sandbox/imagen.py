@@ -103,7 +103,9 @@ def respond(scene: Scene, orders: Orders) -> dict[str, Json]:
     if orders.fault in EMPTY:
         return {}
     kept = {"blocked": 0, "partial": scene.count - 1}.get(orders.fault or "", scene.count)
-    predictions: list[Json] = [_picture(scene, orders, number) for number in range(kept)]
+    predictions: list[Json] = [
+        _picture(scene, orders.shared_by(scene.count), number) for number in range(kept)
+    ]
     filtered = kept < scene.count
     # A blocked prompt is sure to say why, so that a caller sees what the directive did.
     if filtered and (scene.parameters.include_rai_reason or kept == 0):

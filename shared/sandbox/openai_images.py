@@ -63,8 +63,9 @@ def respond(scene: Scene, orders: Orders) -> httpx.Response:
         text = "".join(_events(scene, orders))
         kind = {"content-type": "text/event-stream; charset=utf-8"}
         return httpx.Response(200, headers=kind, content=text.encode())
+    each = orders.shared_by(scene.asked.n)
     data: list[Json] = [
-        {"b64_json": packed(_picture(scene, orders, str(number)), orders)}
+        {"b64_json": packed(_picture(scene, each, str(number)), orders)}
         for number in range(_count(scene, orders))
     ]
     if orders.fault == "text_only":

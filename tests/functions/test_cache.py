@@ -112,7 +112,8 @@ def test_sources_count_by_their_bytes(tmp_path: Path) -> None:
 def test_another_account_or_the_sandbox_has_its_own(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
         cached = {**ASKED, "cache": True}
-        for key in (await darkroom.live_key(), await darkroom.live_key()):
+        mine, other = await darkroom.live_key(), await darkroom.live_key()
+        for key in (mine, other, await darkroom.test_key_of(mine)):
             assert not shown(await darkroom.post("/generate", cached, key))["cached"]
         assert len(darkroom.upstream.calls) == 2
 
@@ -141,7 +142,21 @@ def test_a_conversation_goes_on_from_it(tmp_path: Path) -> None:
         await darkroom.post("/generate", ASKED)
         again = shown(await darkroom.post("/generate", {**ASKED, "cache": True}))
         assert again["cached"]
-        turn = {"model": "nano-banana-pro", "prompt": "a moon", "previous_request_id": again["id"]}
-        assert shown(await darkroom.post("/edit", turn))["status"] == "succeeded"
+        for _ in range(2):
+            turn = {"model": "nano-banana-pro", "prompt": "a moon"}
+            again = shown(
+                await darkroom.post("/edit", {**turn, "previous_request_id": again["id"]})
+            )
+            assert again["status"] == "succeeded"
+
+    play(tmp_path, story)
+
+
+def test_a_door_that_is_left_out_is_left_out_here_too(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        shown(await darkroom.post("/generate", ASKED))
+        elsewhere = {**ASKED, "cache": True, "seed": 7, "route": {"providers": ["vertex"]}}
+        made = shown(await darkroom.post("/generate", elsewhere))
+        assert (made["cached"], made["provider"]) == (False, "vertex")
 
     play(tmp_path, story)

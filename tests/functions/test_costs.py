@@ -55,7 +55,7 @@ def test_no_more_is_charged_than_was_held(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
         key = await darkroom.live_key(usd=1)
         made = await generated(darkroom, key)
-        assert made["cost"]["usd"] == "0.007363"
+        assert made["cost"]["usd"] == usd(5_880 * 5 // 4 + 25)
 
     play(tmp_path, story, openai(PACKED, **counted(50_000)), env=KEYS)
 

@@ -101,7 +101,7 @@ def response(fields: dict[str, Any]) -> httpx.Response:
 
 def image(fields: dict[str, Any]) -> Inline | Remote:
     if "url" in fields:
-        return Remote(fields["url"])
+        return Remote(fields["url"], fields.get("said", False))
     return Inline(base64.b64decode(fields["base64"]), fields["content_type"])
 
 
