@@ -7,6 +7,7 @@ locals {
       ["account_id", "deleted", "operation", "created_at desc"],
       ["account_id", "deleted", "model", "created_at desc"],
       ["account_id", "deleted", "idempotency_key", "created_at desc"],
+      ["account_id", "deleted", "cache_key", "created_at desc"],
       ["status", "lease_until"],
     ]
   }

@@ -293,3 +293,26 @@ def test_overdue_requests_come_oldest_lease_first(run: Run) -> None:
         assert [r.id for r in await records.overdue(before, 1)] == ["req_2"]
 
     run(scenario)
+
+
+def test_what_was_made_before_is_the_latest_that_succeeded_and_is_still_there(run: Run) -> None:
+    async def scenario(records: Records) -> None:
+        await opened(records)
+        await records.create_account(account("other"))
+        assert await records.made_before("acc", "k") is None
+        for n in range(3):
+            at = NOW + timedelta(minutes=n)
+            asked = replace(draft(f"req_{n}", 0, at=at), cache_key="k")
+            await settle(records, await admit(records, asked), 0, at=at)
+        failed = replace(draft("req_9", 0, at=NOW + timedelta(hours=1)), cache_key="k")
+        await release(records, await admit(records, failed))
+        await admit(records, replace(draft("req_8", 0), cache_key="k"))
+        found = await records.made_before("acc", "k")
+        assert found is not None and (found.id, found.cache_key) == ("req_2", "k")
+        assert await records.made_before("acc", "other") is None
+        assert await records.made_before("other", "k") is None
+        await records.delete_request(found)
+        found = await records.made_before("acc", "k")
+        assert found is not None and found.id == "req_1"
+
+    run(scenario)
