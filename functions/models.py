@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from functions import http
 from shared import body, openapi, pricing, view
 from shared.catalogue import Catalogue
-from shared.catalogue.rows import Lifecycle, Model
+from shared.catalogue.rows import Lifecycle, Model, Route
 from shared.catalogue_view import of_model
 from shared.domain import Operation
 from shared.errors import InvalidRequest
@@ -33,19 +33,29 @@ async def list_models(request: Request) -> Response:
     today = app.today()
     http.one_of(query.get("operation"), get_args(Operation), "operation")
     http.one_of(query.get("status"), get_args(Lifecycle), "status")
-    tests: dict[str, Callable[[Model, str], bool]] = {
-        "operation": lambda m, v: v in m.operations,
-        "provider": lambda m, v: any(r.provider == v for r in m.routes),
-        "resolution": lambda m, v: v in m.resolutions,
-        "seed": lambda m, v: m.seed == _flag(v, "seed"),
-        "mask": lambda m, v: m.mask == _flag(v, "mask"),
-        "batch": lambda m, v: any(r.batch_price for r in m.routes) == _flag(v, "batch"),
-        "status": lambda m, v: m.lifecycle(today) == v,
+    http.one_of(query.get("provider"), tuple(app.catalogue.providers), "provider")
+    tests: dict[str, Callable[[Model, Route, str], bool]] = {
+        "operation": lambda offer, _, v: v in offer.operations,
+        "provider": lambda _, route, v: route.provider == v,
+        "resolution": lambda offer, _, v: v in offer.resolutions,
+        "seed": lambda offer, _, v: offer.seed == _flag(v, "seed"),
+        "mask": lambda offer, _, v: offer.mask == _flag(v, "mask"),
+        "batch": lambda _, route, v: bool(route.batch_price) == _flag(v, "batch"),
     }
+    asked = [(test, query[name]) for name, test in tests.items() if name in query]
+    status = query.get("status")
     models = [
         model
         for model in app.catalogue.models.values()
-        if all(fits(model, query[name]) for name, fits in tests.items() if name in query)
+        if status in (None, model.lifecycle(today))
+        and any(
+            # What one provider makes of it if that is asked, else what the best does.
+            all(
+                test(app.catalogue.offer(route) if "provider" in query else model, route, value)
+                for test, value in asked
+            )
+            for route in model.routes
+        )
     ]
     if "sort" in query:
         models.sort(key=_sorting(query["sort"], app.catalogue, today))
@@ -64,7 +74,11 @@ async def estimate_cost(request: Request) -> Response:
     """Every route that can do a request, with its price, and every other with its reason."""
     app = http.app()
     parsed = body.estimate(await http.fields(request, http.MAX_PUBLIC_BODY_BYTES))
-    return http.show(estimate(parsed, app.catalogue, app.today()))
+    providers = app.catalogue.providers.values()
+    elsewhere = {p.id for p in providers if p.env in app.settings.providers}
+    # Where no provider is open there is the sandbox, which plays them all.
+    open_to = elsewhere | app.transport.open_to(test=False) or app.transport.open_to(test=True)
+    return http.show(estimate(parsed, app.catalogue, open_to, app.today()))
 
 
 async def show_openapi(request: Request) -> Response:

@@ -76,6 +76,8 @@ locals {
   options = {
     DARKROOM_BLOCKLIST = var.blocklist
     DARKROOM_CATALOGUE = var.catalogue
+    # What estimates may offer, in the function that has no keys.
+    DARKROOM_PROVIDERS = join(",", sort(var.enabled_providers))
     VERTEX_LOCATION    = var.vertex_location
   }
 
@@ -179,7 +181,7 @@ resource "google_cloudfunctions2_function" "function" {
         FUNCTION_USE_ASGI    = "true"
         GOOGLE_CLOUD_PROJECT = var.project
       },
-      { for name, value in local.options : name => value if value != null },
+      { for name, value in local.options : name => value if try(length(value), 0) > 0 },
     )
 
     dynamic "secret_environment_variables" {

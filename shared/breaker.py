@@ -3,6 +3,7 @@ while, then tried by a single request. Pure but for the clock it is given."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class Breaker:
             return 0.0
         left_s = circuit.opened_at + REST_S - self._clock()
         if left_s > 0 or circuit.probing:
-            return max(left_s, 1.0)
+            return float(max(1, math.ceil(left_s)))
         circuit.probing = True
         return 0.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from shared.catalogue.rows import Lifecycle, Model, Price, Route
 from shared.pricing import usd
@@ -20,7 +20,7 @@ class PriceView(View):
 
 
 class RouteView(View):
-    """A model at one provider."""
+    """A model at one provider; `only` has what it does less of than the model."""
 
     provider: str
     wire_model: str
@@ -31,6 +31,7 @@ class RouteView(View):
     free_tier: str | None
     source: str
     checked: date
+    only: dict[str, Any]
 
 
 class ModelView(View):
@@ -109,6 +110,7 @@ def _route(route: Route, today: date) -> RouteView:
         free_tier=route.free_tier,
         source=route.source,
         checked=route.checked,
+        only=route.only.model_dump(exclude_none=True),
     )
 
 

@@ -41,8 +41,10 @@ async def list_providers(app: App, as_json: bool) -> None:
     """Every account: its limits, what is used of them today, and the provider's own balance."""
     open_to = app.transport.open_to(test=False)
     views = [await _shown(app, name, name in open_to) for name in app.catalogue.providers]
-    columns = ("id", "open", "opened_by", "rpm", "free_rpd", "daily_usd", "spent_today_usd")
-    show_list(view.ListView(data=views), (*columns, "balance"), as_json)
+    columns = ("id", "open", "opened_by", "rpm", "free_rpd", "free_used_today")
+    show_list(
+        view.ListView(data=views), (*columns, "daily_usd", "spent_today_usd", "balance"), as_json
+    )
 
 
 async def _shown(app: App, provider_id: str, opened: bool) -> ProviderView:

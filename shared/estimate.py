@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import date
 from typing import Literal
 
@@ -42,14 +43,17 @@ class EstimateView(View):
     excluded: list[ExclusionView]
 
 
-def estimate(parsed: Parsed, catalogue: Catalogue, today: date) -> EstimateView:
-    """Prices for `parsed.count` such requests. Raises NotFound and ModelRetired for the model."""
+def estimate(
+    parsed: Parsed, catalogue: Catalogue, open_: Container[str], today: date
+) -> EstimateView:
+    """Prices for `parsed.count` such requests by the providers that are open. Raises NotFound and
+    ModelRetired for the model, InvalidRequest for a provider that there is not."""
     request = parsed.request
     if request.model == routing.AUTO:
         models = list(catalogue.models.values())
     else:
         models = [catalogue.resolve(request.model, today)]
-    plan = routing.consider(request, catalogue, models, catalogue.providers, today)
+    plan = routing.consider(request, catalogue, models, open_, today)
     pictures = request.n * parsed.count
 
     def shown(route: Route) -> EstimateRouteView:

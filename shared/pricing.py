@@ -19,7 +19,9 @@ _CHARACTERS_PER_TOKEN = 4
 
 def unit_micros(request: ImageRequest, route: Route, catalogue: Catalogue) -> int:
     """What one picture of this request costs by a route: the most it may, where its size is not
-    known yet, and an estimate where the price is by tokens."""
+    known yet, an estimate where the price is by tokens, and nothing where nothing is ever paid."""
+    if _gratis(route, catalogue):
+        return 0
     return _unit_micros(request, route.price, route, catalogue)
 
 
@@ -40,7 +42,7 @@ def most_micros(request: ImageRequest, route: Route, catalogue: Catalogue) -> in
     """What one picture is held at. Tokens are held at the most a text may have, one a byte, the
     most an image may, and a quarter more of what comes out."""
     unit, price = unit_micros(request, route, catalogue), route.price
-    if price.unit != "million_tokens" or price.by is None:
+    if price.unit != "million_tokens" or price.by is None or not unit:
         return unit
     offer = catalogue.offer(route)
     out = unit - _input_micros(request, price, offer)
@@ -49,18 +51,25 @@ def most_micros(request: ImageRequest, route: Route, catalogue: Catalogue) -> in
     return _up(out * 5, 4) + _up(text + _images(request) * each * price.by["image_in"], _MILLION)
 
 
+def affordable(
+    request: ImageRequest, routes: tuple[Route, ...], catalogue: Catalogue, credit: int
+) -> tuple[Route, ...]:
+    """The routes that a credit covers, so that a dear last resort stands in nobody's way; the
+    first one in any case."""
+    covered = (r for r in routes if most_micros(request, r, catalogue) * request.n <= credit)
+    return tuple(covered) or routes[:1]
+
+
 def quote(
     request: ImageRequest, routes: Sequence[Route], catalogue: Catalogue, *, test: bool
 ) -> Quote:
     """Hold the dearest route that may serve it, and estimate the first. A test key's pictures
     cost nothing."""
-    priced = [r for r in routes if not _gratis(r, catalogue)]
-    units = dict.fromkeys((r.key for r in routes), 0)
-    units |= {r.key: unit_micros(request, r, catalogue) for r in priced}
+    units = {r.key: unit_micros(request, r, catalogue) for r in routes}
     listed = units[routes[0].key] * request.n
     if test:
         return Quote(dict.fromkeys(units, 0), 0, listed)
-    most = max((most_micros(request, r, catalogue) for r in priced), default=0)
+    most = max(most_micros(request, r, catalogue) for r in routes)
     return Quote(units, most * request.n, listed)
 
 

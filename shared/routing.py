@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
 from shared import capabilities, pricing, sizes
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Model, Route
-from shared.domain import ImageRequest
+from shared.domain import ImageRequest, Json
 from shared.errors import InvalidRequest, Misconfigured
 
 AUTO = "auto"
 SEEDS = 2**31
+DEARER = 2
+"""How many times the first choice of "auto" another may cost."""
+_REASONS = 6
+_NOT_WANTED = "not among route.providers"
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,6 @@ def plan(request: ImageRequest, catalogue: Catalogue, open_: Container[str], tod
     """The routes of the model asked for, or of every model for "auto". `open_` holds the
     providers that can be reached. Raises NotFound, ModelRetired, InvalidRequest, and
     Misconfigured when no provider of a fitting model can be reached."""
-    _check_providers(request, catalogue)
     if request.model == AUTO:
         models = list(catalogue.models.values())
     else:
@@ -48,9 +51,10 @@ def plan(request: ImageRequest, catalogue: Catalogue, open_: Container[str], tod
         capabilities.check(request, models[0], catalogue, today)
     found = consider(request, catalogue, models, open_, today)
     if not found.routes:
-        raise _nothing(request, found)
+        able = consider(request, catalogue, list(catalogue.models.values()), open_, today).routes
+        raise _nothing(request, found, tuple(dict.fromkeys(route.model for route in able)))
     if request.model == AUTO:
-        found = _no_dearer(request, found, catalogue)
+        found = _not_much_dearer(request, found, catalogue)
     return found if request.fallback else replace(found, routes=found.routes[:1])
 
 
@@ -61,7 +65,9 @@ def consider(
     open_: Container[str],
     today: date,
 ) -> Plan:
-    """Every route of these models, sorted into usable ones, best first, and the rest."""
+    """Every route of these models, sorted into usable ones, best first, and the rest. Raises
+    InvalidRequest for a provider that there is not."""
+    _check_providers(request, catalogue)
     routes: list[Route] = []
     excluded: list[Exclusion] = []
     for model in models:
@@ -124,10 +130,10 @@ def _why_not(
         return replace(excluded, reason=f"retired{since}")
     misfit = next(capabilities.misfits(request, offer), None)
     if misfit is not None:
-        reason = f"{misfit.param}: {offer.id} {misfit.reason}"
+        reason = f"{misfit.param}: it {misfit.reason}"
         return replace(excluded, reason=reason, param=misfit.param)
     if request.providers and provider.id not in request.providers:
-        return replace(excluded, reason="not among route.providers")
+        return replace(excluded, reason=_NOT_WANTED)
     if provider.id not in open_:
         unset = provider.opened_by
         return replace(excluded, reason=f"{unset} is not set", unset=unset)
@@ -150,12 +156,12 @@ def _order(request: ImageRequest, catalogue: Catalogue) -> Callable[[Route], tup
     return key
 
 
-def _no_dearer(request: ImageRequest, found: Plan, catalogue: Catalogue) -> Plan:
-    """Without the routes that cost more than the first: whoever leaves the choice to us pays for
-    the first choice at most."""
-    most = _cost(request, found.routes[0], catalogue)
+def _not_much_dearer(request: ImageRequest, found: Plan, catalogue: Catalogue) -> Plan:
+    """Without the routes that cost much more than the first: whoever leaves the choice to us pays
+    for the first choice, or for another like it where that one fails."""
+    most = DEARER * _cost(request, found.routes[0], catalogue)
     dearer = [r for r in found.routes if _cost(request, r, catalogue) > most]
-    why = "it costs more than the first choice"
+    why = f"it costs more than {DEARER} times the first choice"
     return Plan(
         tuple(r for r in found.routes if r not in dearer),
         (*found.excluded, *(Exclusion(r.model, r.provider, why) for r in dearer)),
@@ -166,22 +172,30 @@ def _cost(request: ImageRequest, route: Route, catalogue: Catalogue) -> int:
     return pricing.unit_micros(request, route, catalogue)
 
 
-def _nothing(request: ImageRequest, found: Plan) -> InvalidRequest | Misconfigured:
+def _nothing(
+    request: ImageRequest, found: Plan, able: tuple[str, ...]
+) -> InvalidRequest | Misconfigured:
+    """Why no route is left, and which models have one."""
     reasons = [f"{e.model} at {e.provider}: {e.reason}" for e in found.excluded]
+    details: Mapping[str, Json] = {"excluded": reasons, "models": able}
     unset = [e.unset for e in found.excluded if e.unset]
-    if unset:
+    if unset and not request.providers:
         return Misconfigured(
             "No provider of this model has a key in this deployment. Ask its operator to set "
             f"{unset[0]}, or use a test key.",
-            details={"excluded": reasons},
+            details=details,
         )
     # What every model fails at is the caller's to change; else it is the choice of routes.
     unable = [e for e in found.excluded if e.param]
     params = {e.param for e in unable}
     param = params.pop() if len(params) == 1 else "model"
-    why = "; ".join(e.reason for e in unable or found.excluded)
+    wanted = [e for e in unable or found.excluded if e.reason != _NOT_WANTED] or found.excluded
+    several = request.model == AUTO
+    whys = dict.fromkeys(f"{e.model if several else e.provider}: {e.reason}" for e in wanted)
+    shown = "; ".join([*list(whys)[:_REASONS], *(["and so on"] if len(whys) > _REASONS else [])])
     return InvalidRequest(
-        f"No live model can do this request: {why}.",
+        f"No live route can do this request. {shown}."
+        + (f" Models that can: {', '.join(able)}." if able else ""),
         param="route.providers" if request.providers else param,
-        details={"excluded": reasons},
+        details=details,
     )

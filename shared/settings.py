@@ -35,6 +35,8 @@ class Settings:
     firestore_database: str | None = None
     catalogue_overlay: Path | None = None
     blocklist: Path | None = None
+    providers: frozenset[str] = frozenset()
+    """Prefixes of the providers whose keys other functions have, where this one has none."""
     allow_private_urls: bool = False
     test_key: str | None = field(default=None, repr=False)
     signing_secret: str | None = field(default=None, repr=False)
@@ -62,6 +64,7 @@ class Settings:
             firestore_database=env.get("DARKROOM_FIRESTORE_DATABASE"),
             catalogue_overlay=_path(env.get("DARKROOM_CATALOGUE")),
             blocklist=_path(env.get("DARKROOM_BLOCKLIST")),
+            providers=frozenset(filter(None, env.get("DARKROOM_PROVIDERS", "").split(","))),
             allow_private_urls=env.get("DARKROOM_ALLOW_PRIVATE_URLS") == "1",
             test_key=env.get("DARKROOM_TEST_KEY"),
             signing_secret=env.get("DARKROOM_SIGNING_SECRET"),

@@ -115,22 +115,23 @@ async def release(
 
 
 def _charge(record: Record, route: Route, delivered: int, result: Result | None) -> int:
-    """What the delivered pictures cost, at most what is held. Those beyond the ones asked for are a
-    gift of the provider's."""
+    """What the delivered pictures cost, at most what is held for them. Those beyond the ones asked
+    for are a gift of the provider's."""
     delivered = min(delivered, record.n)
     if result is None or record.sandbox:
         asked = record.quote.unit_micros[route.key] * delivered
     else:
         asked = result.charge_micros * delivered // result.usage.images
-    if asked > record.hold.micros:
+    held = record.hold.micros * delivered // record.n
+    if asked > held:
         log.event(
             "request.held_too_little",
             severity="WARNING",
             route=route.key,
             micros=asked,
-            held_micros=record.hold.micros,
+            held_micros=held,
         )
-    return min(asked, record.hold.micros)
+    return min(asked, held)
 
 
 def _basis(record: Record, route: Route, result: Result | None) -> Basis:

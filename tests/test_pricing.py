@@ -143,3 +143,10 @@ def test_where_nothing_is_ever_paid_nothing_is_held(tmp_path: Path) -> None:
     overlay.write_text('[[provider]]\nid = "google"\nfree = { rpd = 1, then = "refused" }\n')
     free = load(overlay)
     assert pricing.quote(asked(), FIRST, free, test=False).micros == 0
+
+
+def test_a_dear_last_resort_stands_in_nobodys_way() -> None:
+    both = (*FIRST, STUDIO)
+    assert pricing.affordable(asked(), both, CATALOGUE, 200_000) == FIRST
+    assert pricing.affordable(asked(), both, CATALOGUE, 500_000) == both
+    assert pricing.affordable(asked(), both, CATALOGUE, 1) == FIRST

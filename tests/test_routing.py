@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import routing
+from shared import pricing, routing
 from shared.catalogue import Catalogue, load
 from shared.domain import ImageRef, ImageRequest
 from shared.errors import InvalidRequest, Misconfigured, ModelRetired, NotFound
@@ -152,3 +152,30 @@ def test_a_call_may_ask_for_several_pictures_where_the_route_allows() -> None:
     model = CATALOGUE.models["imagen-4.0-generate-001"]
     route = model.routes[0].model_copy(update={"images_per_call": 4})
     assert [c.n for c in routing.calls(asked(n=6), route, model)] == [4, 2]
+
+
+def test_auto_falls_back_to_what_costs_about_the_same() -> None:
+    everybody = frozenset(CATALOGUE.providers)
+    plan = routing.plan(asked("auto"), CATALOGUE, everybody, TODAY)
+    costs = [pricing.unit_micros(asked("auto"), r, CATALOGUE) for r in plan.routes]
+    assert len(costs) > 1
+    assert max(costs) <= routing.DEARER * costs[0]
+
+
+def test_a_refusal_names_each_door_once_and_the_models_that_could() -> None:
+    everybody = frozenset(CATALOGUE.providers)
+    with pytest.raises(InvalidRequest) as caught:
+        routing.plan(asked("seedream-5-lite", seed=5, resolution="4K"), CATALOGUE, everybody, TODAY)
+    message = caught.value.message
+    assert "ark: seed: it takes no seed" in message
+    assert "threedaistudio: resolution" in message
+    assert "gemini-3-pro-image" in message
+    with pytest.raises(InvalidRequest) as caught:
+        routing.plan(asked("auto", n=100), CATALOGUE, everybody, TODAY)
+    assert len(caught.value.message) < 600
+
+
+def test_a_door_that_is_closed_here_is_no_alarm_for_the_operator() -> None:
+    with pytest.raises(InvalidRequest, match="VERTEX_LOCATION is not set") as caught:
+        routing.plan(asked(providers=("vertex",)), CATALOGUE, OPEN, TODAY)
+    assert caught.value.param == "route.providers"

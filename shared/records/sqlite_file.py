@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ Row = Mapping[str, Any]
 
 _VERSION = 2
 _LOCK_WAIT_S = 30.0
+_WAL_TRIES = 200
+_WAL_WAIT_S = 0.02
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _JSON = ("limits", "lots", "spent", "calls")
 
@@ -86,7 +89,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(db)
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
             raise BadSettings(f"{path} was written by a newer version of this program")
@@ -99,6 +102,18 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. While another connection does so too, SQLite says the file is
+    locked at once, however long it was told to wait."""
+    for _ in range(_WAL_TRIES):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            time.sleep(_WAL_WAIT_S)
+    db.execute("PRAGMA journal_mode = WAL")
 
 
 def _columns(values: Row) -> dict[str, Any]:

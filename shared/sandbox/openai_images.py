@@ -70,7 +70,7 @@ def respond(scene: Scene, orders: Orders) -> httpx.Response:
     ]
     if orders.fault == "text_only":
         data = [{"revised_prompt": "I would rather describe this than draw it."}]
-    usage = _usage(scene, scene.asked.n)
+    usage = _usage(scene, len(data))
     made, read = usage["output_tokens"], usage["input_tokens_details"]
     usage = {
         "input_tokens": usage["input_tokens"],

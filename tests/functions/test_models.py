@@ -44,7 +44,8 @@ def test_models_are_chosen_by_what_they_can(tmp_path: Path) -> None:
 
         assert "gemini-2.5-flash-image" not in await listed(resolution="4K")
         assert all("imagen" not in i for i in await listed(operation="edit"))
-        assert await listed(provider="nobody") == []
+        assert "seedream-5-0-lite" not in await listed(provider="ark", seed="true")
+        assert "gemini-3-pro-image" not in await listed(provider="openrouter", mask="true")
         assert all(i.startswith(("imagen", "seedream")) for i in await listed(mask="false"))
         assert "imagen-4.0-generate-001" in await listed(status="retired")
         assert "gemini-3-pro-image" in await listed(status="live", batch="true", seed="true")
@@ -59,6 +60,7 @@ def test_models_are_chosen_by_what_they_can(tmp_path: Path) -> None:
             {"colour": "red"},
             {"status": "fine"},
             {"operation": "dance"},
+            {"provider": "nobody"},
         ):
             assert (await darkroom.client.get("/models", params=wrong)).status_code == 400
 
@@ -161,7 +163,31 @@ def test_imagen_is_priced_again_once_an_overlay_reopens_it_elsewhere(tmp_path: P
         assert partly["error"]["code"] == "partially_blocked"
         assert partly["error"]["message"].startswith("3 of 4 pictures were made. ")
 
-    play(tmp_path / "data", story, env={"DARKROOM_CATALOGUE": str(overlay)})
+    env = {"DARKROOM_CATALOGUE": str(overlay), "DARKROOM_PROVIDERS": "RELAY"}
+    play(tmp_path / "data", story, env=env)
+
+
+def test_an_estimate_names_the_key_that_a_route_waits_for(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        body = {"model": "nano-banana-pro"}
+        estimate = (await darkroom.client.post("/models/estimate", json=body)).json()
+        assert [r["provider"] for r in estimate["routes"]] == ["google"]
+        reasons = {e["provider"]: e["reason"] for e in estimate["excluded"]}
+        assert reasons["laozhang"] == "LAOZHANG_API_KEY is not set"
+        assert reasons["vertex"] == "VERTEX_LOCATION is not set"
+        strange = {**body, "route": {"providers": ["nobody"]}}
+        assert (await darkroom.client.post("/models/estimate", json=strange)).status_code == 400
+
+    play(tmp_path, story)
+
+
+def test_without_any_key_an_estimate_is_of_everything(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        body = {"model": "nano-banana-pro"}
+        estimate = (await darkroom.client.post("/models/estimate", json=body)).json()
+        assert len(estimate["routes"]) == 5 and estimate["excluded"] == []
+
+    play(tmp_path, story, env={"GEMINI_API_KEY": ""})
 
 
 def test_an_estimate_for_any_model_is_cheapest_first_and_gives_reasons(tmp_path: Path) -> None:
