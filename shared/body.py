@@ -86,7 +86,7 @@ class GenerateBody(Body):
     delivery: Literal["url", "b64_json"] = "url"
     cache: bool = Field(
         False,
-        description="Take an identical earlier request's pictures for nothing; they go when it does",
+        description="An identical earlier request's pictures for nothing; they go when it does",
     )
     timeout_s: float = Field(300.0, ge=1, le=900, description="How long you want to wait")
     webhook_url: str | None = None
