@@ -35,6 +35,8 @@ from shared.pacer import Pacer
 from shared.providers.registry import WALLETS
 
 TRIES = 4
+TRIES_BEFORE_ANOTHER = 2
+"""Where there is another route, it is soon the better bet."""
 MAX_TEXT = 50_000
 """Characters: what is kept of a request is one document of 1 MiB."""
 _FIRST_WAIT_S = 1.0
@@ -314,7 +316,8 @@ class Transport:
         again = type(error) in (RateLimited, ProviderUnavailable) or (
             isinstance(error, ProviderError) and error.details.get(HTTP_STATUS) == 500
         )
-        if not again or tried == TRIES:
+        leaves = error.elsewhere and not trip.last
+        if not again or tried >= (TRIES_BEFORE_ANOTHER if leaves else TRIES):
             return None
         asked_s = error.retry_after_s or 0.0
         if asked_s > _PATIENCE_S and not trip.last:

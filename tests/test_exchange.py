@@ -102,6 +102,7 @@ class Run:
         self.net = Net({"/api/draw": ["wait"], "/api/look/ticket": looks, **pictures})
         self.slept: list[float] = []
         self.test = test
+        self.base = BASE
 
     def __call__(self, monkeypatch: pytest.MonkeyPatch) -> Answer:
         monkeypatch.setitem(ADAPTERS, ROUTE.wire, Tasks())
@@ -117,7 +118,7 @@ class Run:
 
         client = httpx.AsyncClient(transport=self.net)
         exchange = Exchange(client, client, Fetcher(transport=self.net, resolve=resolve), sleep)
-        endpoint = Endpoint(BASE, "", "m", "a-key")
+        endpoint = Endpoint(self.base, "", "m", "a-key")
         request = ImageRequest("generate", "m", "x")
         call = Call(request, ROUTE, CATALOGUE.providers["google"], endpoint)
         return await exchange.run(call, Errand("req_a", self.test, 1e12))
@@ -217,14 +218,26 @@ def test_only_what_was_asked_for_and_a_few_gifts_are_fetched(
     assert run.net.asked("/api/a.png") == 1 + GIFTS
 
 
-def test_what_a_model_says_leads_to_no_private_address_not_even_the_providers_own(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("address", "fetched"),
+    [
+        (f"{BASE}/a.png", True),
+        ("http://10.0.0.5:3000/a.png", False),
+        ("http://10.0.0.5:3000/api/../a.png", False),
+    ],
+)
+def test_what_a_model_says_leads_only_below_the_operators_own_address(
+    address: str, fetched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Tasks, "said", True)
-    run = Run([f"{BASE.replace('https', 'http')}/a.png"])
+    run = Run([address])
+    run.base = BASE if fetched else "http://10.0.0.5:3000/api"
+    if fetched:
+        assert run(monkeypatch).pictures
+        return
     with pytest.raises(ProviderError):
         run(monkeypatch)
-    assert run.net.asked("/api/a.png") == 0
+    assert not [call for call in run.net.calls if call.url.path.endswith("a.png")]
 
 
 def test_an_answer_compressed_twice_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:

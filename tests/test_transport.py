@@ -29,7 +29,7 @@ from shared.exchange import MAX_ANSWER_BYTES, Errand, Exchange
 from shared.fetch import Fetcher
 from shared.pacer import Pacer
 from shared.settings import Credential
-from shared.transport import TRIES, Result, Transport
+from shared.transport import TRIES, TRIES_BEFORE_ANOTHER, Result, Transport
 from tests.meters import Meters
 from tests.test_routing import two_doors
 from tests.upstream import Answer, Upstream, picture, png, refusal, withheld
@@ -205,11 +205,11 @@ def test_an_answer_cut_in_the_middle_is_unknown_too() -> None:
 
 @pytest.mark.parametrize("nothing_sent", [httpx.ConnectError("refused"), httpx.PoolTimeout("full")])
 def test_what_was_never_sent_may_go_elsewhere(nothing_sent: Exception, tmp_path: Path) -> None:
-    run = Run(*[nothing_sent] * TRIES, picture(), catalogue=two_doors(tmp_path))
+    run = Run(*[nothing_sent] * TRIES_BEFORE_ANOTHER, picture(), catalogue=two_doors(tmp_path))
     result = run()
     assert len(result.pictures) == 1
     assert result.route.provider == "mirror"
-    assert [a.provider for a in result.attempts] == ["google"] * TRIES + ["mirror"]
+    assert [a.provider for a in result.attempts] == ["google"] * TRIES_BEFORE_ANOTHER + ["mirror"]
     assert run.hosts[-1] == "mirror.example"
     assert run.upstream.calls[-1].headers["x-goog-api-key"] == "b-key"
 
