@@ -11,6 +11,8 @@ from shared.domain import Limits
 from tests.darkroom import TEST_KEY, Darkroom, play
 from tests.upstream import Gate, picture, png, withheld
 
+pytestmark = pytest.mark.pictures
+
 CUP = {"model": "nano-banana", "prompt": "a cup"}
 AUTH = {"authorization": f"Bearer {TEST_KEY}"}
 

@@ -13,6 +13,8 @@ from shared import names
 from tests.darkroom import Darkroom, photo, play
 from tests.upstream import picture, png, withheld
 
+pytestmark = pytest.mark.pictures
+
 ASKED = {"model": "nano-banana-pro", "prompt": "a cup", "seed": 7}
 
 

@@ -12,6 +12,8 @@ import pytest
 from tests.darkroom import Darkroom, play
 from tests.upstream import png
 
+pytestmark = pytest.mark.pictures
+
 KEYS = {"GEMINI_API_KEY": "", "OPENAI_API_KEY": "a", "THREEDAISTUDIO_API_KEY": "b"}
 GPT = {"model": "gpt-image-2", "prompt": "a cup", "quality": "low"}
 PACKED = base64.b64encode(png()).decode()

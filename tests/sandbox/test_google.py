@@ -11,6 +11,8 @@ from shared.catalogue import Catalogue
 from shared.sandbox import Sandbox
 from tests.sandbox.conftest import Clock, Google, refused
 
+pytestmark = pytest.mark.pictures
+
 BODY = {"contents": [{"parts": [{"text": "A red bicycle"}]}]}
 PRO = "/v1beta/models/gemini-3-pro-image"
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.sandbox.conftest import Clock, Google, images, opened, photo, refused
 
+pytestmark = pytest.mark.pictures
+
 NOBODY = {"x-goog-api-key": ""}
 
 

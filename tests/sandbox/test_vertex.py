@@ -16,6 +16,8 @@ from shared.providers import Done, gemini
 from shared.sandbox import Sandbox
 from tests.sandbox.conftest import Clock, images, opened, packed, parts, photo, refused
 
+pytestmark = pytest.mark.pictures
+
 PRO, LITE, OLD = "gemini-3-pro-image", "gemini-3.1-flash-lite-image", "gemini-2.5-flash-image"
 VERSION = "v1/projects/a-project/locations/global/publishers/google"
 
