@@ -16,6 +16,7 @@ from shared.catalogue import load
 from shared.catalogue.rows import Route
 from shared.domain import ImageRequest
 from tests.darkroom import START, Darkroom, photo, play
+from tests.faults import FAULTS
 
 pytestmark = pytest.mark.pictures
 
@@ -106,22 +107,6 @@ def test_every_wire_format_makes_several_different_pictures(route: Route, tmp_pa
         assert len({i["sha256"] for i in record["images"]}) == n
 
     play(tmp_path, story)
-
-
-FAULTS = [
-    ("rate_limited", 429, "rate_limited"),
-    ("quota_exhausted", 429, "quota_exceeded"),
-    ("unavailable", 503, "provider_unavailable"),
-    ("server_error", 502, "provider_error"),
-    ("blocked", 422, "content_blocked"),
-    ("no_image", 422, "no_image"),
-    ("text_only", 422, "no_image"),
-    ("timeout", 504, "outcome_unknown"),
-    ("truncated", 504, "outcome_unknown"),
-    ("not_json", 502, "provider_error"),
-    ("bad_base64", 502, "provider_error"),
-    ("partial", 422, "content_blocked"),
-]
 
 
 @pytest.mark.parametrize("route", WIRES.values(), ids=ids)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from shared.domain import Limits
 from tests.darkroom import TEST_KEY, Darkroom, play
+from tests.faults import FAULTS
 from tests.upstream import Gate, picture, png, refusal, withheld
 
 pytestmark = pytest.mark.pictures
@@ -185,23 +186,7 @@ def test_a_live_and_a_test_key_do_not_share_idempotency(tmp_path: Path) -> None:
     play(tmp_path, story, picture())
 
 
-@pytest.mark.parametrize(
-    ("directive", "status", "code"),
-    [
-        ("rate_limited", 429, "rate_limited"),
-        ("quota_exhausted", 429, "quota_exceeded"),
-        ("unavailable", 503, "provider_unavailable"),
-        ("server_error", 502, "provider_error"),
-        ("blocked", 422, "content_blocked"),
-        ("no_image", 422, "no_image"),
-        ("text_only", 422, "no_image"),
-        ("timeout", 504, "outcome_unknown"),
-        ("truncated", 504, "outcome_unknown"),
-        ("not_json", 502, "provider_error"),
-        ("bad_base64", 502, "provider_error"),
-        ("partial", 422, "content_blocked"),
-    ],
-)
+@pytest.mark.parametrize(("directive", "status", "code"), FAULTS)
 def test_a_fault_of_the_sandbox_ends_in_its_error_and_costs_nothing(
     tmp_path: Path, directive: str, status: int, code: str
 ) -> None:

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import binascii
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from shared.domain import Endpoint
 from shared.errors import ContentBlocked, DarkroomError, Misconfigured, NoImage
 from shared.providers import Done, Inline, gemini, google_files
-
-RECORDED = Path(__file__).parents[3] / "shared" / "recorded" / "google"
-yaml = pytest.importorskip("yaml")
+from tests.recorded import recording
 
 
 def exchanges(name: str) -> list[Any]:
-    path = RECORDED / f"pydantic-ai__{name}.yaml"
-    if not path.exists():
-        pytest.skip("no recorded traffic here")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    path = recording(f"google/pydantic-ai__{name}.yaml")
     with path.open("rb") as file:
-        loaded: list[Any] = yaml.load(file, loader)["interactions"]
+        loaded: list[Any] = yaml.load(file, yaml.CSafeLoader)["interactions"]
     return loaded
 
 
@@ -106,9 +101,7 @@ def test_a_recorded_handshake_is_followed() -> None:
 
 @pytest.mark.parametrize("name", ["files_upload_finalize", "files_get"])
 def test_a_recorded_file_is_read(name: str) -> None:
-    path = RECORDED / f"DelphiGemini__{name}_response_2026-01-06.json"
-    if not path.exists():
-        pytest.skip("no recorded traffic here")
+    path = recording(f"google/DelphiGemini__{name}_response_2026-01-06.json")
     file = google_files.read(httpx.Response(200, content=path.read_bytes()))
     assert file.name.startswith("files/")
     assert file.uri.endswith(file.name)

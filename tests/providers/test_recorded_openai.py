@@ -7,28 +7,24 @@ import base64
 import binascii
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from shared.domain import Endpoint, ImageRequest, Source
 from shared.providers import Done, Inline, Remote, openai_images
+from tests.recorded import recording
 
-RECORDED = Path(__file__).parents[3] / "shared" / "recorded" / "openai"
-yaml = pytest.importorskip("yaml")
 CUT = re.compile(r"<<TRIMMED [^>]*>>")
 
 
 def exchange(name: str) -> Any:
-    path = RECORDED / f"{name}.yml"
-    if not path.exists():
-        pytest.skip("no recorded traffic here")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    path = recording(f"openai/{name}.yml")
     # Bodies that are not text stand there as base64, cut as well: nobody needs them here.
     text = path.read_text("utf-8").replace("!binary ", "")
-    return yaml.load(text, loader)["http_interactions"][0]
+    return yaml.load(text, yaml.CSafeLoader)["http_interactions"][0]
 
 
 def body(recorded: Any) -> Any:

@@ -9,28 +9,25 @@ import json
 import re
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 from PIL import Image
 
 from shared import catalogue, pricing
 from shared.domain import Endpoint, ImageRequest, Source
 from shared.errors import RateLimited
 from shared.providers import Inline, openai_chat, openrouter_images
+from tests.recorded import recording
 
-RECORDED = Path(__file__).parents[3] / "shared" / "recorded" / "openai"
-yaml = pytest.importorskip("yaml")
 CUT = re.compile(r"(?:/9j/|iVBORw0KGgo)[A-Za-z0-9+/=]*<<TRIMMED[^>]*>>")
 
 
 def recorded(name: str) -> Any:
-    path = RECORDED / name
-    if not path.exists():
-        pytest.skip("no recorded traffic here")
-    return yaml.load(path.read_text("utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    path = recording(f"openai/{name}")
+    return yaml.load(path.read_text("utf-8"), yaml.CSafeLoader)
 
 
 def picture(kind: str) -> bytes:

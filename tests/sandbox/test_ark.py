@@ -19,6 +19,7 @@ from shared.providers import Done, ark
 from shared.sandbox import Sandbox
 from shared.sandbox.ark import TRAITS
 from shared.sandbox.painter import Picture
+from tests.faults import ANSWERED
 from tests.sandbox.conftest import Clock, opened, packed, photo
 
 pytestmark = pytest.mark.pictures
@@ -333,21 +334,7 @@ def test_a_failed_picture_is_counted_as_withheld(server: Ark) -> None:
     assert done.reason and "sensitive" in done.reason
 
 
-@pytest.mark.parametrize(
-    ("directive", "error"),
-    [
-        ("rate_limited", errors.RateLimited),
-        ("quota_exhausted", errors.QuotaExceeded),
-        ("unavailable", errors.ProviderUnavailable),
-        ("server_error", errors.ProviderError),
-        ("not_json", errors.ProviderError),
-        ("bad_base64", errors.ProviderError),
-        ("blocked", errors.ContentBlocked),
-        ("partial", errors.ContentBlocked),
-        ("no_image", errors.NoImage),
-        ("text_only", errors.NoImage),
-    ],
-)
+@pytest.mark.parametrize(("directive", "error"), ANSWERED)
 def test_every_directive_ends_as_the_error_it_stands_for(
     server: Ark, directive: str, error: type[errors.DarkroomError]
 ) -> None:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
+from tests.recorded import recording
 from tests.sandbox.conftest import Google, photo
 from tests.sandbox.test_google_files import uploaded
 
-RECORDED = Path(__file__).parents[3] / "shared" / "recorded" / "google"
-
-pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason="no recordings beside the project")
-
 
 def recorded(name: str) -> Any:
-    return json.loads((RECORDED / name).read_text())
+    return json.loads(recording(f"google/{name}").read_text())
 
 
 def exchange(name: str) -> Any:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    with (RECORDED / name).open() as file:
+    with recording(f"google/{name}").open() as file:
         return yaml.load(file, loader)["interactions"][-1]  # noqa: S506 - a safe loader
 
 

@@ -14,6 +14,7 @@ from shared.catalogue import Catalogue
 from shared.domain import Endpoint, ImageRequest
 from shared.providers import Done, gemini
 from shared.sandbox import Sandbox
+from tests.faults import ANSWERED
 from tests.sandbox.conftest import Clock, images, opened, packed, parts, photo, refused
 
 pytestmark = pytest.mark.pictures
@@ -182,21 +183,7 @@ def test_pictures_come_through_the_adapter(vertex: Vertex) -> None:
     assert done.usage.image_tokens == 1120
 
 
-@pytest.mark.parametrize(
-    ("directive", "error"),
-    [
-        ("rate_limited", errors.RateLimited),
-        ("quota_exhausted", errors.QuotaExceeded),
-        ("unavailable", errors.ProviderUnavailable),
-        ("server_error", errors.ProviderError),
-        ("not_json", errors.ProviderError),
-        ("bad_base64", errors.ProviderError),
-        ("blocked", errors.ContentBlocked),
-        ("partial", errors.ContentBlocked),
-        ("no_image", errors.NoImage),
-        ("text_only", errors.NoImage),
-    ],
-)
+@pytest.mark.parametrize(("directive", "error"), ANSWERED)
 def test_every_directive_ends_as_the_error_it_stands_for(
     vertex: Vertex, directive: str, error: type[errors.DarkroomError]
 ) -> None:
