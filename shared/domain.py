@@ -75,6 +75,8 @@ class ImageRef:
     data: bytes | None = field(default=None, repr=False)
     image_id: str | None = None
     upload_id: str | None = None
+    file_id: str | None = None
+    """Of a file kept by shared/files."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,10 @@ class ImageRequest:
     """What a caller wants, checked for form. `model` is a catalogue id or "auto".
 
     `refs`, `mask_ref` and `previous_request_id` name images that `sources.load` turns into
-    `sources`, `mask` and `turns`. `routing.calls` fits it to one provider call: `size` is then the
-    picture's, None where the provider chooses, and `size_name` what the route calls it.
+    `sources`, `mask` and `turns`: the last `max_turns` of them, None for all. `routing.calls` fits
+    it to one provider call: `size` is then the picture's, None where the provider chooses, and
+    `size_name` what the route calls it. `partial_images` is how many sketches of each picture the
+    caller wants to see on the way; a provider may send fewer or none.
     """
 
     operation: Operation
@@ -137,6 +141,7 @@ class ImageRequest:
     providers: tuple[str, ...] = ()
     fallback: bool = True
     delivery: Delivery = "url"
+    partial_images: int = 0
     cache: bool = False
     timeout_s: float = 300.0
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -144,6 +149,7 @@ class ImageRequest:
     refs: tuple[ImageRef, ...] = ()
     mask_ref: ImageRef | None = None
     previous_request_id: str | None = None
+    max_turns: int | None = None
     sources: tuple[Source, ...] = ()
     mask: Source | None = None
     turns: tuple[Turn, ...] = ()
@@ -272,8 +278,8 @@ class Record:
     where it has some. While `status` is "running" the hold is open, and `lease_until` says when it
     counts as dead.
     `fingerprint` is the SHA-256 of the body, for idempotency, `cache_key` that of what decides the
-    pictures; `version` is the backend's token for
-    the stored state, needed to end the hold exactly once.
+    pictures; `surface` is the API it came by, "native" for ours; `version` is the backend's token
+    for the stored state, needed to end the hold exactly once.
     """
 
     id: str
@@ -294,6 +300,7 @@ class Record:
     idempotency_key: str | None = None
     cache_key: str | None = None
     previous_request_id: str | None = None
+    surface: str = "native"
     metadata: Mapping[str, str] = field(default_factory=dict)
     provider: str | None = None
     images: tuple[Image, ...] = ()

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import httpx
 
-from shared import log, pixels
+from shared import log, pixels, sse
 from shared.catalogue.rows import Provider as Account
 from shared.catalogue.rows import Route
 from shared.domain import Endpoint, ImageRequest, Picture
@@ -51,11 +51,13 @@ _NOT_SENT = (
 @dataclass(frozen=True)
 class Errand:
     """One request on its way: its id, for the provider's log and ours; whether it goes to the
-    sandbox; and the moment on the loop's clock after which nothing new is begun."""
+    sandbox; and the moment on the loop's clock after which nothing new is begun. Sketches are put
+    in `sketches` as they come, where somebody wants them, and dropped while it is full."""
 
     id: str
     test: bool
     deadline: float
+    sketches: asyncio.Queue[Inline] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,25 @@ class Call:
     def adapter(self) -> Provider:
         """Who speaks its wire format."""
         return ADAPTERS[self.route.wire]
+
+
+class _Sketches:
+    """Shows the sketches in one stream of events to whoever listens, and waits for nobody."""
+
+    def __init__(self, adapter: Provider, shown: asyncio.Queue[Inline]) -> None:
+        self._adapter = adapter
+        self._shown = shown
+        self._events = sse.Splitter()
+
+    async def take(self, piece: bytes) -> None:
+        """The next piece of the stream."""
+        events = self._events.feed(piece)
+        if not events or self._shown.full():
+            return
+        found = await asyncio.to_thread(lambda: [self._adapter.sketch(event) for event in events])
+        for sketch in found:
+            if sketch is not None and not self._shown.full():
+                self._shown.put_nowait(sketch)
 
 
 class Exchange:
@@ -126,7 +147,9 @@ class Exchange:
         call = await self._upload(call, errand)
         # Both may take a while: pictures are packed and unpacked there.
         request = await asyncio.to_thread(call.adapter.submit, call.request, call.endpoint)
-        response = await self._send(request, call.account, errand)
+        shown = errand.sketches
+        sketches = None if shown is None else _Sketches(call.adapter, shown)
+        response = await self._send(request, call.account, errand, sketches)
         outcome = await asyncio.to_thread(call.adapter.read, response)
         if isinstance(outcome, Pending):
             return await self._finished(outcome, call, errand)
@@ -239,14 +262,18 @@ class Exchange:
             raise ProviderUnavailable(f"{account.name} takes too long.") from error
 
     async def _send(
-        self, request: httpx.Request, account: Account, errand: Errand
+        self,
+        request: httpx.Request,
+        account: Account,
+        errand: Errand,
+        sketches: _Sketches | None = None,
     ) -> httpx.Response:
         """One HTTP exchange, whatever its status. Raises ProviderUnavailable when nothing was
         sent, OutcomeUnknown when no whole answer came back."""
         client = self._sandbox if errand.test else self._live
         request.headers["x-request-id"] = errand.id
         try:
-            return await _receive(client, request)
+            return await _receive(client, request, sketches)
         except _NOT_SENT as error:
             raise ProviderUnavailable(
                 f"{account.name} cannot be reached.", private=repr(error)
@@ -258,17 +285,23 @@ class Exchange:
             ) from error
 
 
-async def _receive(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-    """The whole answer, decompressed and at most MAX_ANSWER_BYTES long."""
+async def _receive(
+    client: httpx.AsyncClient, request: httpx.Request, sketches: _Sketches | None
+) -> httpx.Response:
+    """The whole answer, decompressed and at most MAX_ANSWER_BYTES long. The sketches of one that is
+    a stream are shown while it comes."""
     response = await client.send(request, stream=True)
     try:
         if "," in response.headers.get("content-encoding", ""):
             raise _unread("is compressed more than once")
+        streams = response.headers.get("content-type", "").lower().startswith("text/event-stream")
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
                 raise _unread("is too long")
+            if sketches is not None and streams:
+                await sketches.take(chunk)
     except httpx.DecodingError as error:
         raise _unread("cannot be decompressed") from error
     finally:

@@ -6,6 +6,7 @@ provider counted; any other is charged as listed."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 from shared import sizes
@@ -13,6 +14,9 @@ from shared.catalogue import Catalogue
 from shared.catalogue.rows import Model, Price, Provider, Route
 from shared.domain import ImageRequest, Quote, Size, Usage
 
+PARTIAL_TOKENS = 100
+"""Of image output, for each sketch of a picture on the way (OpenAI's guide "Image generation",
+"Partial images cost", 2026)."""
 _MILLION = 1_000_000
 _CHARACTERS_PER_TOKEN = 4
 
@@ -26,9 +30,11 @@ def unit_micros(request: ImageRequest, route: Route, catalogue: Catalogue) -> in
 
 
 def batch_unit_micros(request: ImageRequest, route: Route, catalogue: Catalogue) -> int | None:
-    """What one picture costs in a batch by a route; None where it has no batch price."""
-    price = route.batch_price
-    return None if price is None else _unit_micros(request, price, route, catalogue)
+    """What one picture costs in a batch by a route; None where it has no batch price. Nobody sees
+    sketches there."""
+    if route.batch_price is None:
+        return None
+    return _unit_micros(replace(request, partial_images=0), route.batch_price, route, catalogue)
 
 
 def lowest_micros(model: Model, catalogue: Catalogue, today: date) -> int:
@@ -132,7 +138,8 @@ def _unit_micros(request: ImageRequest, price: Price, route: Route, catalogue: C
         _picture_micros(price, offer, provider, (request.quality, resolution, size))
         for size in sizes.sizes_of(request, offer)
     ]
-    return max(found) + _input_micros(request, price, offer)
+    sketches = _sketches_micros(request, price, offer)
+    return max(found) + sketches + _input_micros(request, price, offer)
 
 
 def _picture_micros(
@@ -145,6 +152,13 @@ def _picture_micros(
     if amount is None:
         raise ValueError(f"{offer.id} has no price for {chosen}")
     return _up(amount * (provider.credit_usd or 0), _MILLION) if price.unit == "credit" else amount
+
+
+def _sketches_micros(request: ImageRequest, price: Price, offer: Model) -> int:
+    """All the sketches of one picture that may come, where they are counted."""
+    if price.unit != "million_tokens" or price.by is None or not offer.streaming:
+        return 0
+    return _up(request.partial_images * PARTIAL_TOKENS * price.by["image_out"], _MILLION)
 
 
 def _input_micros(request: ImageRequest, price: Price, offer: Model) -> int:

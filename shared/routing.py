@@ -83,12 +83,15 @@ def consider(
 def calls(request: ImageRequest, route: Route, offer: Model) -> Iterator[ImageRequest]:
     """The request as the calls a route needs for it, each fitted to what the route offers: its
     share of the pictures, a seed of its own, the size and quality, a resolution only where there is
-    a choice, and a format only where the provider makes it."""
+    a choice, a format only where the provider makes it, and sketches only where it streams."""
     start, size = 0, sizes.size_of(request, offer)
     resolution, ratio = sizes.resolution_of(request, offer), sizes.ratio_of(request, offer)
     made = request.output_format in route.makes
+    sketches = request.partial_images if offer.streaming else 0
+    # A stream is of one picture: several at once are refused.
+    most = 1 if sketches else route.images_per_call
     while start < request.n:
-        count = min(route.images_per_call, request.n - start)
+        count = min(most, request.n - start)
         yield replace(
             request,
             model=offer.id,
@@ -101,6 +104,7 @@ def calls(request: ImageRequest, route: Route, offer: Model) -> Iterator[ImageRe
             size_name=route.size_names.get(ratio or "", {}).get(resolution),
             output_format=request.output_format if made else None,
             output_quality=request.output_quality if made else None,
+            partial_images=sketches,
             options={k: v for k, v in request.options.items() if k != "size"},
         )
         start += count

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from shared.catalogue import load
-from shared.domain import Endpoint, ImageRequest
+from shared.domain import Endpoint, ImageRequest, Source
 from shared.errors import (
     HTTP_STATUS,
     ContentBlocked,
@@ -22,12 +25,15 @@ from shared.errors import (
 )
 from shared.exchange import BLIND_POLLS, DOWNLOADS, GIFTS, Answer, Call, Errand, Exchange
 from shared.fetch import Fetcher
-from shared.providers import Done, Pending, Remote, Upload
+from shared.pricing import PARTIAL_TOKENS
+from shared.providers import Done, Inline, Pending, Remote, Upload, no_sketch
 from shared.providers.registry import ADAPTERS
+from shared.sandbox import InProcess, Sandbox
 from tests.upstream import png
 
 CATALOGUE = load()
 ROUTE = CATALOGUE.models["gemini-3-pro-image"].routes[0]
+STREAMED = CATALOGUE.models["gpt-image-2"].routes[0]
 BASE = "https://provider.test/api"
 Handler = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
@@ -64,6 +70,9 @@ class Tasks:
 
     def uploads(self, request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
         return ()
+
+    def sketch(self, event: bytes) -> Inline | None:
+        return no_sketch(event)
 
 
 class Net(httpx.AsyncBaseTransport):
@@ -267,3 +276,127 @@ def test_a_slow_download_does_not_take_the_other_pictures_with_it(
 
     monkeypatch.setattr(run.net, "handle_async_request", answer)
     assert len(run(monkeypatch).pictures) == 1
+
+
+def shown(kind: str, data: bytes, **fields: object) -> bytes:
+    """An event of a stream with a picture in it."""
+    said = {"type": kind, "b64_json": base64.b64encode(data).decode(), **fields}
+    return f"event: {kind}\ndata: {json.dumps(said)}\n\n".encode()
+
+
+def rough(color: str) -> bytes:
+    return shown("image_generation.partial_image", png(color), output_format="png")
+
+
+FINAL = shown("image_generation.completed", png(), usage={"output_tokens": 296})
+
+
+class Streamed(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
+    """A provider that answers in pieces, and waits where there is an event in place of one."""
+
+    def __init__(self, *pieces: bytes | asyncio.Event, kind: str = "text/event-stream") -> None:
+        self.pieces = pieces
+        self.kind = kind
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": self.kind}, stream=self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            if isinstance(piece, bytes):
+                yield piece
+            else:
+                await piece.wait()
+
+
+async def streamed(
+    transport: httpx.AsyncBaseTransport, sketches: asyncio.Queue[Inline] | None, **fields: Any
+) -> Answer:
+    """One picture with sketches on the way, of a provider that streams."""
+    client = httpx.AsyncClient(transport=transport)
+    exchange = Exchange(client, client, Fetcher(transport=transport), asyncio.sleep)
+    endpoint = Endpoint("https://provider.test/openai", "v1", "gpt-image-2", "a-key")
+    asked = {"operation": "generate", "model": "m", "prompt": "x", "partial_images": 2, **fields}
+    call = Call(ImageRequest(**asked), STREAMED, CATALOGUE.providers["openai"], endpoint)
+    try:
+        return await exchange.run(call, Errand("req_a", True, 1e12, sketches))
+    finally:
+        await exchange.close()
+
+
+def drained(sketches: asyncio.Queue[Inline]) -> list[bytes]:
+    return [sketches.get_nowait().data for _ in range(sketches.qsize())]
+
+
+def test_a_sketch_is_seen_before_the_picture_is_made() -> None:
+    async def story() -> None:
+        seen, sketches = asyncio.Event(), asyncio.Queue[Inline]()
+        first, second = rough("blue"), rough("green")
+        provider = Streamed(first[:40], first[40:] + second[:-1], seen, second[-1:] + FINAL)
+        work = asyncio.create_task(streamed(provider, sketches))
+        assert await sketches.get() == Inline(png("blue"), "image/png")
+        assert sketches.empty()
+        assert not work.done()
+        seen.set()
+        answer = await work
+        assert drained(sketches) == [png("green")]
+        assert [picture.data for picture in answer.pictures] == [png()]
+        assert answer.done.usage.output_tokens == 296
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("room", [None, 1, 2])
+def test_nobody_is_waited_for_and_only_sketches_are_lost(room: int | None) -> None:
+    async def story() -> None:
+        sketches = None if room is None else asyncio.Queue[Inline](room)
+        pieces = [rough("blue") + rough("green"), rough("yellow"), FINAL]
+        answer = await streamed(Streamed(*pieces), sketches)
+        assert [picture.data for picture in answer.pictures] == [png()]
+        if sketches is not None:
+            assert drained(sketches) == [png("blue"), png("green")][:room]
+
+    asyncio.run(story())
+
+
+def test_a_broken_sketch_is_passed_over() -> None:
+    async def story() -> None:
+        sketches = asyncio.Queue[Inline]()
+        broken = rough("blue").replace(b'"b64_json": "', b'"b64_json": "*')
+        pieces = [broken, b": wait\n\n", b"data: {\n\n", rough("green"), FINAL]
+        answer = await streamed(Streamed(*pieces), sketches)
+        assert drained(sketches) == [png("green")]
+        assert len(answer.pictures) == 1
+
+    asyncio.run(story())
+
+
+def test_there_are_no_sketches_in_what_is_no_stream() -> None:
+    async def story() -> None:
+        sketches = asyncio.Queue[Inline]()
+        answer = await streamed(Streamed(rough("blue"), FINAL, kind="application/json"), sketches)
+        assert sketches.empty()
+        assert len(answer.pictures) == 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.pictures
+@pytest.mark.parametrize("edit", [False, True])
+def test_the_sandbox_shows_sketches_and_counts_them(edit: bool) -> None:
+    source = Source(png(side=64), "image/png", 64, 64)
+    fields = {"operation": "edit", "sources": (source,)} if edit else {}
+
+    async def story(partial_images: int) -> tuple[list[bytes], int]:
+        sketches = asyncio.Queue[Inline]()
+        sandbox = InProcess(Sandbox(CATALOGUE, lambda: datetime(2026, 11, 21, tzinfo=UTC)))
+        changes = {"partial_images": partial_images, "quality": "low", "size": (1024, 1024)}
+        answer = await streamed(sandbox, sketches, **fields, **changes)
+        assert len(answer.pictures) == 1
+        found = drained(sketches)
+        assert answer.pictures[0].data not in found
+        return found, answer.done.usage.image_tokens
+
+    (none, plain), (three, counted) = asyncio.run(story(0)), asyncio.run(story(3))
+    assert (len(none), len(three)) == (0, 3)
+    assert counted - plain == 3 * PARTIAL_TOKENS

@@ -91,6 +91,18 @@ def test_an_estimate_by_tokens_is_held_with_a_quarter_more() -> None:
     assert quote.micros == 2 * (5_880 * 5 // 4 + 5)
 
 
+def test_sketches_are_held_and_estimated_where_tokens_are_counted_for_them() -> None:
+    (route,) = GPT.routes
+    sketched = {"quality": "low", "partial_images": 3}
+    assert unit(route, **sketched) == (196 + 300) * 30 + 5
+    held = pricing.most_micros(asked(**sketched), route, CATALOGUE)
+    assert held == (196 + 300) * 30 * 5 // 4 + 5
+    batch = pricing.batch_unit_micros(asked(**sketched), route, CATALOGUE)
+    assert batch == pricing.batch_unit_micros(asked(quality="low"), route, CATALOGUE)
+    for free in (FIRST[0], CATALOGUE.route("openrouter:gemini-3-pro-image")):
+        assert unit(free, partial_images=3) == unit(free)
+
+
 def test_a_text_is_held_at_a_token_a_byte_and_images_at_the_most_they_may_count() -> None:
     old = CATALOGUE.route("openai:gpt-image-1.5")
     request = asked(quality="low", aspect_ratio="1:1", refs=(ImageRef(),) * 16)

@@ -154,6 +154,23 @@ def test_a_call_may_ask_for_several_pictures_where_the_route_allows() -> None:
     assert [c.n for c in routing.calls(asked(n=6), route, model)] == [4, 2]
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted", "calls"),
+    [
+        ("gpt-image-2", 2, [(1, 2), (1, 2), (1, 2)]),
+        ("gpt-image-2", 0, [(3, 0)]),
+        ("imagen-4.0-generate-001", 2, [(3, 0)]),
+    ],
+)
+def test_sketches_are_asked_for_only_where_they_are_streamed_one_picture_a_call(
+    name: str, wanted: int, calls: list[tuple[int, int]]
+) -> None:
+    model = CATALOGUE.models[name]
+    request = asked(name, n=3, partial_images=wanted)
+    made = list(routing.calls(request, model.routes[0], model))
+    assert [(c.n, c.partial_images) for c in made] == calls
+
+
 def test_auto_falls_back_to_what_costs_about_the_same() -> None:
     everybody = frozenset(CATALOGUE.providers)
     plan = routing.plan(asked("auto"), CATALOGUE, everybody, TODAY)

@@ -108,6 +108,10 @@ class Provider(Protocol):
     def uploads(self, request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
         """Sources that must be uploaded before `submit`; their `uri` is set by then."""
 
+    def sketch(self, event: bytes) -> Inline | None:
+        """A partial picture in the data of one server-sent event; None for anything else,
+        whatever the bytes are."""
+
 
 class Wallet(Protocol):
     """How a provider that sells credits is asked what is left of them."""
@@ -125,3 +129,8 @@ def no_poll(token: str, endpoint: Endpoint) -> httpx.Request:
 def no_uploads(request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:
     """`uploads` of a format that takes every source in the body, or none at all."""
     return ()
+
+
+def no_sketch(event: bytes) -> Inline | None:
+    """`sketch` of a format that shows nothing on the way."""
+    return None

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from shared.domain import IMAGE_TYPES, Endpoint, ImageRequest, Json, Usage
 from shared.errors import HTTP_STATUS, DarkroomError, NoImage, ProviderError
-from shared.providers import Done, Inline, Remote, no_poll, no_uploads, openai_errors
+from shared.providers import Done, Inline, Remote, no_poll, no_sketch, no_uploads, openai_errors
 from shared.providers.bodies import (
     Count,
     Message,
@@ -98,6 +98,7 @@ def read(response: httpx.Response) -> Done:
 
 poll = no_poll
 uploads = no_uploads
+sketch = no_sketch
 
 
 def _images(request: ImageRequest) -> Json:

@@ -29,6 +29,7 @@ from shared.providers import (
     google_files,
     mask,
     no_poll,
+    no_sketch,
 )
 from shared.providers.bodies import Count, pack, post, present, unpack
 from shared.providers.google_json import Message
@@ -164,6 +165,7 @@ def _unpacked(blobs: list[_Blob]) -> tuple[Inline, ...]:
 
 
 poll = no_poll
+sketch = no_sketch
 
 
 def uploads(request: ImageRequest, endpoint: Endpoint) -> tuple[Upload, ...]:

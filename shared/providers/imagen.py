@@ -11,7 +11,7 @@ import httpx
 
 from shared.domain import Endpoint, ImageRequest, Json, Usage
 from shared.errors import HTTP_STATUS, ContentBlocked
-from shared.providers import Done, google_errors, no_poll, no_uploads
+from shared.providers import Done, google_errors, no_poll, no_sketch, no_uploads
 from shared.providers.bodies import post, present, unpack
 from shared.providers.google_json import Message
 
@@ -80,3 +80,4 @@ def read(response: httpx.Response) -> Done:
 
 poll = no_poll
 uploads = no_uploads
+sketch = no_sketch

@@ -16,9 +16,10 @@ import httpx
 from pydantic import JsonValue
 from pydantic_core import from_json
 
+from shared import sse
 from shared.domain import Endpoint, ImageRequest, Json, Source, Turn, Usage
 from shared.errors import HTTP_STATUS, ContentBlocked, DarkroomError, NoImage, ProviderError
-from shared.providers import Done, mask, no_poll, no_uploads, openai_errors
+from shared.providers import Done, mask, no_poll, no_sketch, no_uploads, openai_errors
 from shared.providers.bodies import Message, pack, post, present
 from shared.providers.chat_pictures import Found, collect
 from shared.providers.chat_usage import Counted, Lenient
@@ -90,7 +91,7 @@ def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
 def read(response: httpx.Response) -> Done:
     """The pictures of an answer. One counts whatever the finish reason beside it."""
     answer = _Answer()
-    if _is_stream(response):
+    if response.is_success and sse.is_stream(response.content):
         _gather(response, answer)
     else:
         answer.add(openai_errors.parse(_Chunk, response))
@@ -105,6 +106,7 @@ def read(response: httpx.Response) -> Done:
 
 poll = no_poll
 uploads = no_uploads
+sketch = no_sketch
 
 
 def _shape(request: ImageRequest, dialect: str) -> dict[str, Json]:
@@ -151,12 +153,6 @@ def _text(text: str) -> Json:
 
 def _image(data: bytes, content_type: str) -> Json:
     return {"type": "image_url", "image_url": {"url": f"data:{content_type};base64,{pack(data)}"}}
-
-
-def _is_stream(response: httpx.Response) -> bool:
-    """By its first line: what content-type says is not to be relied on."""
-    begins = response.content[:64].lstrip()
-    return response.is_success and begins.startswith((b"data:", b"event:", b":"))
 
 
 def _gather(response: httpx.Response, answer: _Answer) -> None:

@@ -77,14 +77,18 @@ class _Said:
         return safe(self.words, 300)
 
 
-def parse(kind: type[M], response: httpx.Response) -> M:
-    """The answer as `kind`, or the error it holds instead: raised, whatever the bytes are."""
+def parse(
+    kind: type[M], response: httpx.Response, read: Callable[[bytes], object] = from_json
+) -> M:
+    """The answer as `kind`, or the error it holds instead: raised, whatever the bytes are. `read`
+    makes an object of a good one, or raises ValueError."""
+    body = None
     if response.is_success:
         with contextlib.suppress(ValueError):
-            body = from_json(response.content)
+            body = read(response.content)
             if not _failed(body):
                 return kind.model_validate(body)
-    raise of(response)
+    raise of(response, body)
 
 
 def of(response: httpx.Response, body: object = None) -> DarkroomError:

@@ -3,7 +3,8 @@ that copy them.
 
 One call makes up to ten pictures. GPT image models give base64; other hosts may give addresses.
 Dialects: "json" sends an edit's images in JSON, which the API takes beside a form; "relay" sends
-them as data URLs in `image` to images/generations, the way relays take them.
+them as data URLs in `image` to images/generations, the way relays take them. Who wants sketches is
+sent a stream of events (`openai_stream`), except by a relay: what those do with one nobody says.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from shared.providers import (
     no_uploads,
     openai_errors,
     openai_multipart,
+    openai_stream,
 )
 from shared.providers.bodies import (
     Count,
@@ -78,22 +80,23 @@ class _Reply(Message):
 
 
 def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
-    """Ask for `request.n` pictures."""
+    """Ask for `request.n` pictures, of which only one can be streamed."""
+    stream = _stream(request, endpoint)
     if request.operation == "generate" or endpoint.dialect == "relay":
         url = endpoint.address("images/generations")
-        return post(url, endpoint, json_body(request, endpoint))
+        return post(url, endpoint, json_body(request, endpoint) | stream)
     url = endpoint.address("images/edits")
     # The form has no such field, the JSON has (openai 3.52, openai-openapi 2026-08).
     if endpoint.dialect == "json" or "moderation" in request.options:
-        return post(url, endpoint, json_body(request, endpoint))
+        return post(url, endpoint, json_body(request, endpoint) | stream)
     files = [_attached("image[]", f"image-{i}", s) for i, s in enumerate(request.sources, 1)]
     if request.mask:
         files.append(_attached("mask", "mask", request.mask))
-    return openai_multipart.post(url, endpoint, _fields(request, endpoint), files)
+    return openai_multipart.post(url, endpoint, _fields(request, endpoint) | stream, files)
 
 
 def json_body(request: ImageRequest, endpoint: Endpoint) -> dict[str, Json]:
-    """What is asked, as JSON, whatever the operation."""
+    """What is asked, as JSON, whatever the operation, to be answered at once."""
     body = _fields(request, endpoint)
     if endpoint.dialect == "relay":
         return body | ({"image": [_url(s) for s in request.sources]} if request.sources else {})
@@ -105,8 +108,8 @@ def json_body(request: ImageRequest, endpoint: Endpoint) -> dict[str, Json]:
 
 
 def read(response: httpx.Response) -> Done:
-    """The pictures that came, without those whose base64 is broken."""
-    reply = openai_errors.parse(_Reply, response)
+    """The pictures that came, at once or as events, without those whose base64 is broken."""
+    reply = openai_errors.parse(_Reply, response, openai_stream.whole)
     images, broken = [], 0
     for item in reply.data or ():
         try:
@@ -127,6 +130,7 @@ def read(response: httpx.Response) -> Done:
 
 poll = no_poll
 uploads = no_uploads
+sketch = openai_stream.sketch
 
 
 def _fields(request: ImageRequest, endpoint: Endpoint) -> dict[str, Json]:
@@ -151,6 +155,12 @@ def _fields(request: ImageRequest, endpoint: Endpoint) -> dict[str, Json]:
             "input_fidelity": options.get("input_fidelity") if request.sources else None,
         }
     )
+
+
+def _stream(request: ImageRequest, endpoint: Endpoint) -> dict[str, Json]:
+    if not request.partial_images or endpoint.dialect == "relay":
+        return {}
+    return {"stream": True, "partial_images": request.partial_images}
 
 
 def _attached(field: str, stem: str, source: Source) -> Attached:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -41,7 +42,8 @@ def post(
 
 
 def _text(name: str, value: Json) -> bytes:
-    return f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode()
+    text = json.dumps(value) if isinstance(value, bool) else value
+    return f'Content-Disposition: form-data; name="{name}"\r\n\r\n{text}'.encode()
 
 
 def _file(attached: Attached) -> bytes:

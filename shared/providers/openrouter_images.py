@@ -12,7 +12,7 @@ import httpx
 
 from shared.domain import Endpoint, ImageRequest, Json, Source, Usage
 from shared.errors import HTTP_STATUS, NoImage, ProviderError
-from shared.providers import Done, Inline, Remote, no_poll, no_uploads, openai_errors
+from shared.providers import Done, Inline, Remote, no_poll, no_sketch, no_uploads, openai_errors
 from shared.providers.bodies import Message, Objects, Text, pack, post, present, unpack
 from shared.providers.chat_pictures import sniffed
 from shared.providers.chat_usage import Counted, Lenient
@@ -74,6 +74,7 @@ def read(response: httpx.Response) -> Done:
 
 poll = no_poll
 uploads = no_uploads
+sketch = no_sketch
 
 
 def _reference(source: Source) -> Json:

@@ -29,7 +29,7 @@ from shared.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from shared.providers import Done, Pending, Remote, mask, no_uploads, openai_errors
+from shared.providers import Done, Pending, Remote, mask, no_sketch, no_uploads, openai_errors
 from shared.providers.bodies import Message, pack, post, present
 
 DIALECTS: frozenset[str] = frozenset()
@@ -114,6 +114,7 @@ def poll(token: str, endpoint: Endpoint) -> httpx.Request:
 
 
 uploads = no_uploads
+sketch = no_sketch
 
 
 def balance(endpoint: Endpoint) -> httpx.Request:

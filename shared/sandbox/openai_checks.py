@@ -70,6 +70,9 @@ def check(body: Body, model: Model, wire_model: str, edits: bool) -> Asked:
         if name in fields:
             _choice(fields, name, _values(model.options.get(name), name, wire_model))
     _check_format(asked)
+    if asked.stream and asked.n > 1:
+        words = "Streaming is only supported with n=1."
+        raise Refusal(400, words, code="unsupported_parameter", param="input", kind=USER_ERROR)
     return asked
 
 

@@ -94,17 +94,18 @@ def respond(scene: Scene, orders: Orders) -> httpx.Response:
 
 
 def _events(scene: Scene, orders: Orders) -> Iterator[str]:
-    """For each picture its sketches and itself. The last event ends with a blank line, without
-    which a client would lose it."""
+    """The sketches of the picture, and itself. The last event ends with a blank line, without which
+    a client would lose it."""
     kind = "image_edit" if scene.asked.sources else "image_generation"
     look = _look(scene, orders) | {"created_at": scene.created}
-    for number in range(_count(scene, orders)):
-        for index in range(scene.asked.partial_images):
-            sketch = _picture(scene, orders, f"{number}.{index}")
-            step: dict[str, Json] = {"b64_json": packed(sketch, orders), **look}
-            yield _event(f"{kind}.partial_image", step | {"partial_image_index": index})
-        whole = packed(_picture(scene, orders, str(number)), orders)
-        yield _event(f"{kind}.completed", {"b64_json": whole, **look, "usage": _usage(scene, 1)})
+    if not _count(scene, orders):
+        return
+    for index in range(scene.asked.partial_images):
+        sketch = _picture(scene, orders, f"0.{index}")
+        step: dict[str, Json] = {"b64_json": packed(sketch, orders), **look}
+        yield _event(f"{kind}.partial_image", step | {"partial_image_index": index})
+    whole = packed(_picture(scene, orders, "0"), orders)
+    yield _event(f"{kind}.completed", {"b64_json": whole, **look, "usage": _usage(scene, 1)})
 
 
 def _event(kind: str, fields: dict[str, Json]) -> str:

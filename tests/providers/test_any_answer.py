@@ -1,4 +1,5 @@
-"""Whatever bytes a provider sends, `read` gives a Done or raises an error of ours."""
+"""Whatever bytes a provider sends, `read` gives a Done or raises an error of ours, and `sketch` a
+picture or none."""
 
 from __future__ import annotations
 
@@ -33,6 +34,7 @@ NAMES = [
 VALUES = [
     *("STOP", "SAFETY", "AAAA", "34.4s", "1e999s", "IMAGE", "FAILED_PRECONDITION", "\ud800"),
     *("FINISHED", "FAILED", "content_filter", "data:image/png;base64,AAAA", "https://[", "RPD"),
+    *("image_generation.completed", "image_edit.partial_image"),
 ]
 
 leaves = (
@@ -69,9 +71,17 @@ listed = st.dictionaries(
 failures = st.fixed_dictionaries(
     {"error": st.dictionaries(st.sampled_from(NAMES), trees, max_size=4) | trees}
 )
-bodies = st.binary(max_size=64) | (trees | near | listed | failures).map(
-    lambda v: json.dumps(v).encode()
+whole = (trees | near | listed | failures).map(lambda v: json.dumps(v).encode())
+shown = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["image_generation.partial_image", "image_edit.completed"]),
+        "b64_json": leaves,
+    },
+    optional={"output_format": leaves, "usage": trees},
 )
+events = st.binary(max_size=64) | (trees | failures | shown).map(lambda v: json.dumps(v).encode())
+streams = st.lists(events, max_size=3).map(lambda e: b"".join(b"data: " + x + b"\n\n" for x in e))
+bodies = st.binary(max_size=64) | whole | streams
 statuses = st.sampled_from(
     [200, 200, 200, 201, 204, 302, 400, 403, 404, 413, 429, 500, 503, 504, 999]
 )
@@ -103,6 +113,16 @@ def test_read_gives_done_or_raises_an_error_of_ours(
     else:
         assert 200 <= status < 300
         assert isinstance(outcome, Pending) or outcome.images
+
+
+@pytest.mark.parametrize("adapter", EVERY)
+@settings(max_examples=EXAMPLES)
+@given(events)
+@example(b"partial_image" + b"[" * 100_000)
+@example(b'{"type":"image_edit.partial_image","b64_json":"AAAA","output_format":["png"]}')
+def test_a_sketch_is_a_picture_or_none(adapter: Provider, event: bytes) -> None:
+    sketch = adapter.sketch(event)
+    assert sketch is None or (sketch.data and sketch.content_type.startswith("image/"))
 
 
 @settings(max_examples=EXAMPLES)

@@ -274,12 +274,17 @@ def test_a_stream_ends_with_the_picture(openai: OpenAI) -> None:
     assert last == {"type": "image_generation.completed", "usage": usage, **look}
 
 
-def test_a_stream_of_an_edit_says_so_and_has_one_end_for_each_picture(openai: OpenAI) -> None:
-    response = openai.edit([("image", photo())], stream="true", n="2", partial_images="1")
+def test_a_stream_of_an_edit_says_so(openai: OpenAI) -> None:
+    response = openai.edit([("image", photo())], stream="true", partial_images="1")
     assert [event["type"] for event in events(response)] == [
-        *("image_edit.partial_image", "image_edit.completed"),
-        *("image_edit.partial_image", "image_edit.completed"),
+        "image_edit.partial_image",
+        "image_edit.completed",
     ]
+
+
+def test_a_stream_is_of_one_picture(openai: OpenAI) -> None:
+    error = refused(openai.generate("A cat", stream=True, n=2), 400)
+    assert (error["code"], error["param"]) == ("unsupported_parameter", "input")
 
 
 def test_a_stream_that_cannot_begin_is_an_error_as_ever(openai: OpenAI) -> None:
