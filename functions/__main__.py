@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 import main
 from functions import http
-from shared import local, log, sweep
+from shared import files, local, log, sweep
 from shared.app import App, build
 from shared.catalogue import BadCatalogue
 from shared.errors import NotFound
@@ -66,6 +66,9 @@ async def _keep_sweeping(app: App) -> None:
         await asyncio.sleep(_SWEEP_EVERY_S)
         try:
             await sweep.sweep(app, app.clock())
+            # In the cloud the bucket's own lifecycle does it.
+            if app.settings.local:
+                await files.expire(app)
         except Exception as error:
             log.crash("sweep.crashed", error)
 

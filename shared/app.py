@@ -85,7 +85,9 @@ class App:
 
     def loader(self, caller: Caller) -> Loader:
         """What a caller's request may load images with."""
-        return Loader(self.records, self.storage, self.fetcher, caller.account_id, caller.test)
+        return Loader(
+            self.records, self.storage, self.fetcher, caller.account_id, caller.test, self.clock()
+        )
 
     def today(self) -> date:
         """The UTC day, by which the catalogue's lifecycles go."""

@@ -1,5 +1,6 @@
 """Signed, expiring links to what an account owns, so that a browser needs no key: HMAC-SHA256 over
-what the link is for, whose it is and when it ends."""
+what the link is for, whose it is and when it ends. And sealed texts, for what a caller carries from
+one call to the next in our place."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from shared.errors import Forbidden
 
 IMAGE_LIFE = timedelta(hours=24)
 UPLOAD_LIFE = timedelta(minutes=15)
+_SEAL_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,28 @@ class Links:
         if datetime.fromtimestamp(int(expires), UTC) <= now:
             raise Forbidden("This link has expired. Fetch the request again for a new one.")
 
+    def seal(self, purpose: str, text: str) -> str:
+        """A token for URLs and JSON that carries the text, plain to see but not to change: for
+        `unseal` with the same purpose, a word or two, only."""
+        message = f"seal\n{purpose}\n{text}".encode()
+        seal = hmac.digest(self.secret, message, hashlib.sha256)[:_SEAL_BYTES]
+        return _base64(text.encode() + seal)
+
+    def unseal(self, purpose: str, token: str) -> str:
+        """The text that `seal` was given. Raises Forbidden for whatever else comes."""
+        wrong = Forbidden("This token was not made here, or for something else.")
+        try:
+            sealed = base64.b64decode(
+                token + "=" * (-len(token) % 4), altchars=b"-_", validate=True
+            )
+            text = sealed[:-_SEAL_BYTES].decode()
+            given = token.encode()
+        except ValueError as error:
+            raise wrong from error
+        if not hmac.compare_digest(self.seal(purpose, text).encode(), given):
+            raise wrong
+        return text
+
     def _link(self, method: str, path: str, expires_at: datetime, claims: dict[str, str]) -> str:
         expires = str(int(expires_at.timestamp()))
         query = {
@@ -57,4 +81,8 @@ class Links:
     def _signature(self, method: str, path: str, expires: str, claims: dict[str, str]) -> str:
         text = "\n".join([method, path, expires, urlencode(sorted(claims.items()))])
         digest = hmac.digest(self.secret, text.encode(), hashlib.sha256)
-        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        return _base64(digest)
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

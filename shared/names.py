@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+FILES = "files/"
+"""The prefix of every file that callers keep for their requests; accounts follow."""
 _IMAGE_ID = re.compile(r"img_([A-Za-z0-9-]{1,100})_([0-9]{1,4})", re.ASCII)
+_FILE_PART = re.compile(r"files/([^/]+)/([^/]+)/(?:file\.json|([0-9]{16})/[0-9-]+)")
 
 
 def image_id(request_id: str, n: int) -> str:
@@ -37,3 +40,31 @@ def turn(request_id: str) -> str:
 def uploads(account_id: str, upload_id: str) -> str:
     """The prefix of a file that an account uploaded; its own name follows."""
     return f"uploads/{account_id}/{upload_id}/"
+
+
+def files(account_id: str) -> str:
+    """The prefix of the files an account keeps for its requests; an id follows."""
+    return f"{FILES}{account_id}/"
+
+
+def file(account_id: str, file_id: str) -> str:
+    """The prefix of a kept file's objects."""
+    return f"{files(account_id)}{file_id}/"
+
+
+def file_description(account_id: str, file_id: str) -> str:
+    """The object that says what a kept file is."""
+    return f"{file(account_id, file_id)}file.json"
+
+
+def file_chunks(account_id: str, file_id: str, begun_us: int) -> str:
+    """The prefix of what one upload of a file brought, by when it was begun, in microseconds since
+    1970; "<offset>-<length>" follows."""
+    return f"{file(account_id, file_id)}{begun_us:016d}/"
+
+
+def file_part(name: str) -> tuple[str, str, int | None] | None:
+    """The account, the file's id and the upload's `begun_us` of a kept file's object, which is None
+    for its description; None for any other object."""
+    found = _FILE_PART.fullmatch(name)
+    return (found[1], found[2], int(found[3]) if found[3] else None) if found else None

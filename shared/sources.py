@@ -13,10 +13,11 @@ import json
 import re
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from shared import names, pixels
+from shared import files, names, pixels
 from shared.domain import ImageRef, ImageRequest, Source, Turn
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.fetch import Fetcher
@@ -36,13 +37,15 @@ _PREVIOUS = "previous_request_id"
 
 @dataclass(frozen=True)
 class Loader:
-    """Where one account's images come from, for a test key (`sandbox`) or a live one."""
+    """Where one account's images come from, for a test key (`sandbox`) or a live one. By `now` its
+    files must not have expired."""
 
     records: Records
     storage: Storage
     fetcher: Fetcher
     account_id: str
     sandbox: bool
+    now: datetime
 
 
 class _Budget:
@@ -79,7 +82,7 @@ async def load(request: ImageRequest, loader: Loader) -> ImageRequest:
     if mask is not None:
         await asyncio.to_thread(pixels.check_mask, mask, sources[0], "mask")
     previous = await _continued(request.previous_request_id, loader)
-    turns = await _turns(previous, loader, budget)
+    turns = await _turns(previous, request.max_turns, loader, budget)
     return replace(request, sources=sources, mask=mask, turns=turns, previous_request_id=previous)
 
 
@@ -136,6 +139,8 @@ async def _bytes(ref: ImageRef, field: str, loader: Loader) -> bytes:
         return await _image(ref.image_id, f"{field}.image_id", loader)
     if ref.upload_id is not None:
         return await _upload(ref.upload_id, f"{field}.upload_id", loader)
+    if ref.file_id is not None:
+        return await _file(ref.file_id, f"{field}.file_id", loader)
     url = ref.url or ""
     if url[:5].lower() == "data:":
         return _data_url(url, f"{field}.url")
@@ -175,6 +180,16 @@ async def _upload(upload_id: str, field: str, loader: Loader) -> bytes:
     return blob.data
 
 
+async def _file(file_id: str, field: str, loader: Loader) -> bytes:
+    """A file the account keeps for a while."""
+    most = pixels.MAX_BYTES
+    try:
+        return await files.read(loader.storage, loader.account_id, file_id, most, loader.now)
+    except (NotFound, PayloadTooLarge) as error:
+        error.param = field
+        raise
+
+
 def _data_url(url: str, field: str) -> bytes:
     """RFC 2397."""
     head, comma, body = url.partition(",")
@@ -212,11 +227,13 @@ async def _continued(request_id: str | None, loader: Loader) -> str | None:
     return names.request_of(record.images[0].id) if record.basis == "cache" else request_id
 
 
-async def _turns(earlier: str | None, loader: Loader, budget: _Budget) -> tuple[Turn, ...]:
+async def _turns(
+    earlier: str | None, most: int | None, loader: Loader, budget: _Budget
+) -> tuple[Turn, ...]:
     """The conversation so far, oldest first. Whose the requests before the last are has been
     checked for each, when the next was made."""
     turns: list[Turn] = []
-    while earlier is not None:
+    while earlier is not None and len(turns) != most:
         if len(turns) == MAX_TURNS:
             raise InvalidRequest(
                 f"The conversation has more than {MAX_TURNS} turns. Start a new one from its last "

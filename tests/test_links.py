@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from shared.errors import Forbidden
 from shared.links import IMAGE_LIFE, Links
@@ -59,3 +62,46 @@ def test_the_claims_of_an_upload_cannot_be_changed() -> None:
     LINKS.check("PUT", "/account/uploads/upl_a", query_of(url), NOW)
     with pytest.raises(Forbidden):
         LINKS.check("PUT", "/account/uploads/upl_a", {**query_of(url), "bytes": "11"}, NOW)
+
+
+@given(st.text(st.characters(codec="utf-8")), st.sampled_from(["file", "thought"]))
+def test_a_sealed_text_comes_back_and_fits_in_a_url(text: str, purpose: str) -> None:
+    token = LINKS.seal(purpose, text)
+    assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+    assert LINKS.unseal(purpose, token) == text
+
+
+def test_a_token_is_the_text_and_sixteen_bytes() -> None:
+    token = LINKS.seal("thought", "wörds")
+    assert base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))[:-16] == "wörds".encode()
+
+
+@given(st.text() | st.binary().map(lambda data: base64.urlsafe_b64encode(data).decode()))
+@example("")
+@example("é")
+@example("\ud800")
+@example("a")
+@example("A" * 22)
+@example("gICAgICAgICAgICAgICAgICAgICA")
+def test_what_was_not_sealed_here_is_forbidden(token: str) -> None:
+    with pytest.raises(Forbidden):
+        LINKS.unseal("file", token)
+
+
+@given(st.integers(0, 40), st.sampled_from("AB+/=-_ \n.é"))
+def test_a_sealed_token_changed_anywhere_is_forbidden(place: int, letter: str) -> None:
+    token = LINKS.seal("file", "two words")
+    for changed in (
+        token[:place] + letter + token[place:],
+        token[:place] + letter + token[place + 1 :],
+    ):
+        if changed != token:
+            with pytest.raises(Forbidden):
+                LINKS.unseal("file", changed)
+
+
+def test_a_seal_is_for_one_purpose_and_of_one_secret() -> None:
+    token = LINKS.seal("file", "words")
+    for links, purpose in ((LINKS, "thought"), (Links(LINKS.public_url, b"other"), "file")):
+        with pytest.raises(Forbidden):
+            links.unseal(purpose, token)

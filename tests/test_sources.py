@@ -7,8 +7,9 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 from urllib.parse import quote
 
@@ -16,7 +17,8 @@ import httpx
 import pytest
 from PIL import Image as Pillow
 
-from shared import sources
+from shared import pixels, sources
+from shared.app import App
 from shared.domain import (
     Hold,
     Image,
@@ -37,6 +39,7 @@ from shared.errors import (
     UnsupportedImage,
 )
 from shared.fetch import Fetcher
+from shared.files import KEPT_FOR, begin, receive
 from shared.records import Records
 from shared.sources import Loader, decode_turn, encode_turn, load
 from shared.storage.disk import Disk
@@ -97,6 +100,8 @@ class World:
     records: Sequence[Record] = ()
     objects: Mapping[str, bytes] = field(default_factory=dict)
     web: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    now: datetime = NOW
     fetched: list[str] = field(default_factory=list)
 
     def load(self, request: ImageRequest, account_id: str = ME) -> ImageRequest:
@@ -107,10 +112,14 @@ class World:
         disk = Disk(self.folder)
         for name, data in self.objects.items():
             await disk.put(name, data, "image/png", {})
+        app = cast(App, SimpleNamespace(storage=disk, clock=lambda: NOW))
+        for file_id, data in self.files.items():
+            kept = {"file_id": file_id, "display_name": "", "mime_type": "", "size_bytes": None}
+            await receive(app, await begin(app, ME, **kept), 0, data, last=True)  # type: ignore[arg-type] # by name
         known = FakeRecords({found.id: found for found in self.records})
         fetcher = Fetcher(transport=httpx.MockTransport(self._answer), resolve=_public)
         return await load(
-            request, Loader(cast(Records, known), disk, fetcher, account_id, sandbox=True)
+            request, Loader(cast(Records, known), disk, fetcher, account_id, True, self.now)
         )
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
@@ -150,12 +159,13 @@ def test_a_request_that_names_nothing_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_reference_becomes_a_source_in_the_callers_order(tmp_path: Path) -> None:
-    data = [png(colour) for colour in ("red", "lime", "blue", "black", "white")]
+    data = [png(colour) for colour in ("red", "lime", "blue", "black", "white", "grey")]
     world = World(
         tmp_path,
         records=[record("req_abc", images=2)],
         objects={"images/req_abc/1": data[0], "uploads/acc_me/upl_1/photo.png": data[1]},
         web={"/c.png": data[2]},
+        files={"mine": data[5]},
     )
     loaded = world.load(
         edit(
@@ -164,6 +174,7 @@ def test_every_kind_of_reference_becomes_a_source_in_the_callers_order(tmp_path:
             ImageRef(url="https://pictures.example/c.png"),
             ImageRef(data=data[3]),
             ImageRef(url="data:image/png;base64," + base64.b64encode(data[4]).decode()),
+            ImageRef(file_id="mine"),
         )
     )
     assert loaded.sources == tuple(Source(item, "image/png", 40, 20) for item in data)
@@ -217,6 +228,34 @@ def test_an_upload_that_is_not_ones_own_is_not_found(
     )
     assert isinstance(error, NotFound)
     assert error.param == "images[1].upload_id"
+
+
+@pytest.mark.parametrize(
+    ("file_id", "account_id", "age"),
+    [
+        ("mine", "acc_other", timedelta()),
+        ("other", ME, timedelta()),
+        ("", ME, timedelta()),
+        ("../acc_me/mine", ME, timedelta()),
+        ("mine", ME, KEPT_FOR),
+    ],
+)
+def test_a_file_that_is_not_there_for_one_is_not_found(
+    tmp_path: Path, file_id: str, account_id: str, age: timedelta
+) -> None:
+    world = World(tmp_path, files={"mine": png("red")}, now=NOW + age)
+    error = refused(world, edit(ImageRef(file_id=file_id)), account_id)
+    assert isinstance(error, NotFound)
+    assert error.param == "images[0].file_id"
+
+
+def test_a_file_that_is_larger_than_an_image_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixels, "MAX_BYTES", len(png("red")) - 1)
+    error = refused(World(tmp_path, files={"mine": png("red")}), edit(ImageRef(file_id="mine")))
+    assert isinstance(error, PayloadTooLarge)
+    assert error.param == "images[0].file_id"
 
 
 def test_a_file_put_into_the_bucket_under_an_odd_name_is_refused(tmp_path: Path) -> None:
