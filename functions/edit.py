@@ -20,7 +20,7 @@ async def create(request: Request) -> Response:
     parsed = await _read(request)
     ask = Ask(caller, parsed.request, parsed.fingerprint, http.idempotency_key(request))
     answer = await run(http.app(), ask)
-    return http.answer(answer, await in_base64(http.app(), ask, answer))
+    return http.answer(answer, await in_base64(http.app(), answer, parsed.request.delivery))
 
 
 async def _read(request: Request) -> body.Parsed:

@@ -279,11 +279,15 @@ def _ref(image: ImageBody, param: str) -> ImageRef:
         raise InvalidRequest("This is not valid base64.", param=f"{param}.b64_json") from error
 
 
-def _fingerprint(operation: Operation, body: GenerateBody, files: Files) -> str:
+def fingerprint(operation: str, fields: Mapping[str, Any], files: Files) -> str:
     """SHA-256 of everything the caller sent, each part with its length before it."""
     digest = hashlib.sha256()
-    fields = json.dumps(body.model_dump(mode="json"), sort_keys=True).encode()
-    for part in (operation.encode(), fields, files.mask or b"", *files.images):
+    said = json.dumps(fields, sort_keys=True).encode()
+    for part in (operation.encode(), said, files.mask or b"", *files.images):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()
+
+
+def _fingerprint(operation: Operation, body: GenerateBody, files: Files) -> str:
+    return fingerprint(operation, body.model_dump(mode="json"), files)

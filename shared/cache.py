@@ -24,6 +24,7 @@ _PARAMETERS = (
     "output_format",
     "output_quality",
     "previous_request_id",
+    "max_turns",
 )
 
 

@@ -221,6 +221,20 @@ def by_code(code: str) -> type[DarkroomError]:
     return next((error for error in every() if error.code == code), Internal)
 
 
+def error_of(problem: Problem) -> DarkroomError:
+    """The error that a record keeps."""
+    error = by_code(problem.code)(
+        problem.message,
+        param=problem.param,
+        retry_after_s=problem.retry_after_s,
+        provider=problem.provider,
+        details=problem.details,
+    )
+    # Two errors may share a code, and only one of them be cured by waiting.
+    error.retryable = problem.retryable
+    return error
+
+
 def problem_of(error: DarkroomError) -> Problem:
     """An error as records keep it and callers see it."""
     return Problem(

@@ -1,5 +1,5 @@
 """The pipeline, read top to bottom: who asks, what for, by which routes, at what price; hold the
-money, make the pictures, store them, settle. `generate` and `edit` both run it.
+money, make the pictures, store them, settle. Every function that makes pictures runs it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import hashlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from shared import admission, cache, ledger, log, names, pixels, pricing, routing, sources
+from shared import admission, cache, ledger, log, names, pixels, pricing, repeats, routing, sources
 from shared.app import App
 from shared.catalogue.rows import Route
 from shared.domain import (
     IMAGE_TYPES,
     Caller,
+    Delivery,
     Hold,
     Image,
     ImageRequest,
@@ -26,6 +27,7 @@ from shared.domain import (
     Turn,
 )
 from shared.errors import (
+    DarkroomError,
     IdempotencyConflict,
     InProgress,
     Internal,
@@ -33,8 +35,11 @@ from shared.errors import (
     NotFound,
     OutcomeUnknown,
     ProviderError,
+    error_of,
 )
 from shared.exchange import Errand
+from shared.ledger import Standing
+from shared.providers import Inline
 from shared.records import HoldEnded
 from shared.settlement import NotSettled, image_of, release, settle, settle_from_cache
 from shared.transport import Result
@@ -46,33 +51,82 @@ _STORE_TRIES = 3
 
 @dataclass(frozen=True)
 class Ask:
-    """What an entry point read: the request, the SHA-256 of its body, and whom to answer."""
+    """What an entry point read: the request, the SHA-256 of its body, whom to answer and in whose
+    shapes. `repeated` is whether its client says that it sends this again, and `sketches` takes
+    the partial pictures that come on the way, for who listens."""
 
     caller: Caller
     request: ImageRequest
     fingerprint: str
     idempotency_key: str | None = None
+    surface: str = "native"
+    repeated: bool = False
+    sketches: asyncio.Queue[Inline] | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
     """An ended record, its pictures where they are still at hand, and whether it is an earlier
-    one that an idempotency key found again."""
+    one that was found again."""
 
     record: Record
     pictures: tuple[Picture, ...] = ()
     replayed: bool = False
 
+    @property
+    def error(self) -> DarkroomError | None:
+        """What it ended with, if it failed."""
+        record = self.record
+        if record.error is None or record.status == "succeeded":
+            return None
+        error = error_of(record.error)
+        error.request_id, error.paid = record.id, record.cost_micros > 0
+        return error
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A request let in, or found again: its record and its account as they stood, and the work
+    that ends it. `deadline` is on the loop's clock."""
+
+    record: Record
+    standing: Standing
+    work: asyncio.Future[Answer]
+    deadline: float
+
+    async def end(self) -> Answer:
+        """The end of the work, or OutcomeUnknown when the caller's time is up first: the work goes
+        on, as it does when the caller hangs up."""
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                return await asyncio.shield(self.work)
+        except TimeoutError as error:
+            late = OutcomeUnknown(
+                "The picture is not finished within timeout_s. The request goes on: look for it at "
+                f"/account/requests/{self.record.id}.",
+            )
+            late.request_id = self.record.id
+            raise late from error
+
 
 async def run(app: App, ask: Ask) -> Answer:
     """Run one request to its end. A failure after admission is a failed record, not an exception;
     one before it raises and leaves nothing behind."""
+    return await (await admit(app, ask)).end()
+
+
+async def admit(app: App, ask: Ask) -> Admitted:
+    """Let a request in and begin its work; what cannot be let in is raised, and leaves nothing
+    behind."""
     deadline = asyncio.get_running_loop().time() + ask.request.timeout_s
     caller, request_id = ask.caller, _request_id(app, ask)
+    if ask.repeated and ask.idempotency_key is None:
+        earlier = await repeats.find(app, caller, ask.fingerprint)
+        request_id = earlier.id if earlier else request_id
     log.request_id.set(request_id)
     standing = await app.records.look(caller.account_id, request_id)
     if standing.request is not None:
-        return _earlier(standing.request, ask.fingerprint)
+        return _found_again(app, ask, standing.request, standing, deadline)
     open_to = app.transport.open_to(test=caller.test)
     routes = routing.plan(ask.request, app.catalogue, open_to, app.today()).routes
     if not caller.test:
@@ -95,25 +149,22 @@ async def run(app: App, ask: Ask) -> Answer:
         draft = replace(draft, quote=Quote({f"{earlier.provider}:{earlier.model}": 0}, 0, 0))
     try:
         record = await admission.reserve(
-            app.records,
-            standing,
-            draft,
-            app.clock,
-            app.random,
-            app.sleep,
+            app.records, standing, draft, app.clock, app.random, app.sleep
         )
     except admission.Taken as taken:
-        return _earlier(taken.record, ask.fingerprint)
+        return _found_again(app, ask, taken.record, standing, deadline)
     if earlier is not None:
-        return Answer(await settle_from_cache(app, record, earlier))
-    work = app.spawn(record.id, _finish(app, record, request, routes, deadline))
-    return await _wait(work, record, deadline)
+        cached = Answer(await settle_from_cache(app, record, earlier))
+        return Admitted(record, standing, _done(cached), deadline)
+    errand = Errand(record.id, record.sandbox, deadline, ask.sketches)
+    work = app.spawn(record.id, _finish(app, record, request, routes, errand))
+    return Admitted(record, standing, work, deadline)
 
 
-async def in_base64(app: App, ask: Ask, answer: Answer) -> tuple[str | None, ...]:
-    """The answer's pictures in base64 if the caller wants them inline, from storage where this
-    process did not just make them; None for one that is there no more."""
-    if ask.request.delivery != "b64_json":
+async def in_base64(app: App, answer: Answer, delivery: Delivery) -> tuple[str | None, ...]:
+    """The answer's pictures in base64 if they are wanted inline, from storage where this process
+    did not just make them; None for one that is there no more."""
+    if delivery != "b64_json":
         return ()
     if answer.pictures:
         return tuple(base64.b64encode(p.data).decode() for p in answer.pictures)
@@ -133,27 +184,12 @@ async def _loaded(app: App, ask: Ask, deadline: float) -> ImageRequest:
         ) from error
 
 
-async def _wait(work: asyncio.Task[Answer], record: Record, deadline: float) -> Answer:
-    """The end of the work, or OutcomeUnknown when the caller's time is up first: the work goes
-    on, as it does when the caller hangs up."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            return await asyncio.shield(work)
-    except TimeoutError as error:
-        late = OutcomeUnknown(
-            "The picture is not finished within timeout_s. The request goes on: look for it at "
-            f"/account/requests/{record.id}.",
-        )
-        late.request_id = record.id
-        raise late from error
-
-
 async def _finish(
-    app: App, record: Record, request: ImageRequest, routes: tuple[Route, ...], deadline: float
+    app: App, record: Record, request: ImageRequest, routes: tuple[Route, ...], errand: Errand
 ) -> Answer:
     """From an open hold to its end, whatever happens on the way."""
     try:
-        return await _end(app, record, request, routes, deadline)
+        return await _end(app, record, request, routes, errand)
     except HoldEnded:
         # Swept while it still ran: what the sweep wrote is what counts.
         standing = await app.records.look(record.account_id, record.id)
@@ -165,9 +201,9 @@ async def _finish(
 
 
 async def _end(
-    app: App, record: Record, request: ImageRequest, routes: tuple[Route, ...], deadline: float
+    app: App, record: Record, request: ImageRequest, routes: tuple[Route, ...], errand: Errand
 ) -> Answer:
-    errand, result = Errand(record.id, record.sandbox, deadline), None
+    result = None
     try:
         result = await app.transport.run(request, routes, errand)
         pictures = await _converted(request, result)
@@ -269,17 +305,33 @@ def _request_id(app: App, ask: Ask) -> str:
     return "req_" + base64.b32encode(digest).decode().lower()[:26]
 
 
-def _earlier(record: Record, wanted: str) -> Answer:
-    """The answer that an idempotency key already has."""
-    if record.fingerprint != wanted:
+def _found_again(
+    app: App, ask: Ask, record: Record, standing: Standing, deadline: float
+) -> Admitted:
+    """The request that was begun under this id before. Who sends the same again because no answer
+    came waits for the first one's; under an idempotency key that is refused."""
+    if record.fingerprint != ask.fingerprint:
         raise IdempotencyConflict("This idempotency key was used before with another body.")
     if record.deleted:
         raise NotFound("The request of this idempotency key has been deleted.")
-    if record.open:
+    if not record.open:
+        return Admitted(record, standing, _done(Answer(record, replayed=True)), deadline)
+    if not ask.repeated or ask.idempotency_key is not None:
         busy = InProgress("This request is still running.", retry_after_s=2.0)
         busy.request_id = record.id
         raise busy
-    return Answer(record, replayed=True)
+    work = asyncio.create_task(_ended_elsewhere(app, record, deadline))
+    return Admitted(record, standing, work, deadline)
+
+
+async def _ended_elsewhere(app: App, record: Record, deadline: float) -> Answer:
+    return Answer(await repeats.ended(app, record, deadline), replayed=True)
+
+
+def _done(answer: Answer) -> asyncio.Future[Answer]:
+    future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    future.set_result(answer)
+    return future
 
 
 def _draft(app: App, ask: Ask, request_id: str, routes: tuple[Route, ...], quote: Quote) -> Record:
@@ -304,6 +356,7 @@ def _draft(app: App, ask: Ask, request_id: str, routes: tuple[Route, ...], quote
         n=request.n,
         idempotency_key=ask.idempotency_key,
         previous_request_id=request.previous_request_id,
+        surface=ask.surface,
         metadata=request.metadata,
     )
 

@@ -116,7 +116,8 @@ class AttemptView(View):
 
 
 class RequestView(View):
-    """A request, from admission to its end."""
+    """A request, from admission to its end. `surface` is the API it came by: "native", or the
+    vendor's whose shapes were spoken."""
 
     id: str
     object: Literal["request"] = "request"
@@ -136,6 +137,7 @@ class RequestView(View):
     metadata: dict[str, str]
     previous_request_id: str | None
     idempotency_key: str | None
+    surface: str
     sandbox: bool
     created_at: Time
     completed_at: Time | None
@@ -250,6 +252,7 @@ def of_request(
         metadata=dict(record.metadata),
         previous_request_id=record.previous_request_id,
         idempotency_key=record.idempotency_key,
+        surface=record.surface,
         sandbox=record.sandbox,
         created_at=record.created_at,
         completed_at=record.completed_at,

@@ -46,3 +46,11 @@ def test_only_what_left_nothing_done_may_be_tried_elsewhere() -> None:
         "Misconfigured",
         "LocationRefused",
     }
+
+
+def test_an_error_comes_back_from_a_record_as_it_went() -> None:
+    for kind in errors.every():
+        error = kind("words", param="prompt", retry_after_s=2.0, provider="p", details={"a": 1})
+        again = errors.error_of(errors.problem_of(error))
+        assert errors.problem_of(again) == errors.problem_of(error)
+        assert again.status == error.status
