@@ -31,6 +31,20 @@ locals {
         database = "roles/datastore.user"     # reserves, settles and releases
       }
     }
+    gemini = {
+      memory          = "2Gi"
+      cpu             = "1"
+      concurrency     = 10
+      timeout_s       = 960 # a caller may wait 900 s
+      min_instances   = 0
+      max_instances   = 100
+      public          = true
+      calls_providers = true
+      roles = {
+        bucket   = "roles/storage.objectUser" # as edit, and keeps the files callers send ahead
+        database = "roles/datastore.user"     # reserves, settles and releases
+      }
+    }
     generate = {
       memory          = "2Gi"
       cpu             = "1"
@@ -56,6 +70,20 @@ locals {
       calls_providers = false
       roles           = {} # the catalogue is part of the source
     }
+    openai = {
+      memory          = "2Gi"
+      cpu             = "1"
+      concurrency     = 10
+      timeout_s       = 960 # a caller may wait 900 s
+      min_instances   = 0
+      max_instances   = 100
+      public          = true
+      calls_providers = true
+      roles = {
+        bucket   = "roles/storage.objectUser" # reads sources, stores results and turns
+        database = "roles/datastore.user"     # reserves, settles and releases
+      }
+    }
     sweep = {
       memory          = "1Gi"
       cpu             = "1"
@@ -74,8 +102,9 @@ locals {
 
   # What is only set where the operator chose it.
   options = {
-    DARKROOM_BLOCKLIST = var.blocklist
-    DARKROOM_CATALOGUE = var.catalogue
+    DARKROOM_BLOCKLIST    = var.blocklist
+    DARKROOM_CATALOGUE    = var.catalogue
+    DARKROOM_CORS_ORIGINS = join(",", var.cors_origins)
     # What estimates may offer, in the function that has no keys.
     DARKROOM_PROVIDERS = join(",", sort(var.enabled_providers))
     VERTEX_LOCATION    = var.vertex_location

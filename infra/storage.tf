@@ -9,6 +9,17 @@ resource "google_storage_bucket" "images" {
     retention_duration_seconds = 604800
   }
 
+  # Files that callers send ahead are promised for 48 hours; ages are whole days.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = 3
+      matches_prefix = ["files/"]
+    }
+  }
+
   dynamic "lifecycle_rule" {
     for_each = var.image_retention_days > 0 ? [var.image_retention_days] : []
     content {

@@ -20,6 +20,21 @@ variable "catalogue" {
   }
 }
 
+variable "cors_origins" {
+  description = "Whose web pages browsers let call the functions, e.g. [\"https://app.example\"]; [\"*\"]: everybody's."
+  type        = list(string)
+  default     = []
+
+  validation {
+    # As in shared/settings.py, where a function would only find out when it is called.
+    condition = alltrue([
+      for origin in var.cors_origins :
+      origin == "*" || can(regex("^[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\\[[0-9a-f:]+\\])(:[0-9]{1,5})?$", origin))
+    ])
+    error_message = "Each is * or an origin such as https://app.example, without a path and in small letters."
+  }
+}
+
 variable "database" {
   description = "The Firestore database's id. A database of its own keeps other applications of the project out."
   type        = string

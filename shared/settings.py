@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 
 class BadSettings(Exception):
@@ -37,6 +40,8 @@ class Settings:
     blocklist: Path | None = None
     providers: frozenset[str] = frozenset()
     """Prefixes of the providers whose keys other functions have, where this one has none."""
+    cors_origins: tuple[str, ...] = ()
+    """Whose pages a browser lets call the functions: scheme://host[:port] each, or `*` for all."""
     allow_private_urls: bool = False
     test_key: str | None = field(default=None, repr=False)
     signing_secret: str | None = field(default=None, repr=False)
@@ -65,6 +70,7 @@ class Settings:
             catalogue_overlay=_path(env.get("DARKROOM_CATALOGUE")),
             blocklist=_path(env.get("DARKROOM_BLOCKLIST")),
             providers=frozenset(filter(None, env.get("DARKROOM_PROVIDERS", "").split(","))),
+            cors_origins=_origins(env.get("DARKROOM_CORS_ORIGINS")),
             allow_private_urls=env.get("DARKROOM_ALLOW_PRIVATE_URLS") == "1",
             test_key=env.get("DARKROOM_TEST_KEY"),
             signing_secret=env.get("DARKROOM_SIGNING_SECRET"),
@@ -113,6 +119,18 @@ def _credentials(env: Mapping[str, str]) -> dict[str, Credential]:
 
 def _base_url(url: str | None) -> str | None:
     return url.rstrip("/") if url else None
+
+
+def _origins(text: str | None) -> tuple[str, ...]:
+    """As browsers write them, for they are compared letter by letter."""
+    origins = tuple(origin.strip() for origin in text.split(",")) if text else ()
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise BadSettings(
+                "DARKROOM_CORS_ORIGINS lists * or origins such as https://app.example or "
+                f"http://localhost:3000, without a path and in small letters, not {origin!r}"
+            )
+    return origins
 
 
 def _path(text: str | None) -> Path | None:

@@ -27,6 +27,18 @@ def test_an_empty_variable_is_an_unset_one() -> None:
     assert Settings.from_env({"DARKROOM_BUCKET": "", "GEMINI_API_KEY": ""}).credentials == {}
 
 
+def test_origins_are_listed_with_commas() -> None:
+    listed = "https://app.example, http://localhost:3000,http://[::1]:80,capacitor://localhost"
+    assert Settings.from_env({"DARKROOM_CORS_ORIGINS": listed}).cors_origins == (
+        "https://app.example",
+        "http://localhost:3000",
+        "http://[::1]:80",
+        "capacitor://localhost",
+    )
+    assert Settings.from_env({"DARKROOM_CORS_ORIGINS": "*"}).cors_origins == ("*",)
+    assert Settings.from_env({"DARKROOM_CORS_ORIGINS": " "}).cors_origins == ()
+
+
 @pytest.mark.parametrize(
     ("env", "reason"),
     [
@@ -45,6 +57,13 @@ def test_an_empty_variable_is_an_unset_one() -> None:
         ({"DARKROOM_LOG_LEVEL": "loud"}, "DARKROOM_LOG_LEVEL"),
         ({"DARKROOM_PUBLIC_URL": "pictures.example"}, "DARKROOM_PUBLIC_URL"),
         ({"GEMINI_BASE_URL": "localhost:9000"}, "_BASE_URL"),
+        ({"DARKROOM_CORS_ORIGINS": "https://app.example/"}, "DARKROOM_CORS_ORIGINS"),
+        ({"DARKROOM_CORS_ORIGINS": "https://app.example,"}, "DARKROOM_CORS_ORIGINS"),
+        ({"DARKROOM_CORS_ORIGINS": "app.example"}, "DARKROOM_CORS_ORIGINS"),
+        ({"DARKROOM_CORS_ORIGINS": "https://App.example"}, "DARKROOM_CORS_ORIGINS"),
+        ({"DARKROOM_CORS_ORIGINS": "https://*.app.example"}, "DARKROOM_CORS_ORIGINS"),
+        ({"DARKROOM_CORS_ORIGINS": "https://me@app.example"}, "DARKROOM_CORS_ORIGINS"),
+        ({"DARKROOM_CORS_ORIGINS": "null"}, "DARKROOM_CORS_ORIGINS"),
     ],
 )
 def test_a_contradiction_stops_the_start(env: dict[str, str], reason: str) -> None:

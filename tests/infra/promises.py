@@ -22,6 +22,7 @@ OPTIONAL = {
     "DARKROOM_ALLOW_PRIVATE_URLS",
     "DARKROOM_BLOCKLIST",
     "DARKROOM_CATALOGUE",
+    "DARKROOM_CORS_ORIGINS",
     "DARKROOM_DATA",
     "DARKROOM_LOG_LEVEL",
     "DARKROOM_PROVIDERS",
@@ -31,7 +32,7 @@ OPTIONAL = {
 }
 """Variables of shared/settings.py whose defaults are right in the cloud."""
 ANYONE = {"allUsers", "allAuthenticatedUsers"}
-CALL_PROVIDERS = {"edit", "generate"}
+CALL_PROVIDERS = {"edit", "gemini", "generate", "openai"}
 
 
 class Deployed:

@@ -43,9 +43,16 @@ def test_the_module_keeps_its_promises(deployed: Deployed, promise: Promise) -> 
 
 def test_vertex_is_open_to_the_functions_that_call_providers(deployed: Deployed) -> None:
     opened = deployed.each("google_project_iam_member", "vertex")
-    assert set(opened) == {"generate", "edit"}
+    assert set(opened) == promises.CALL_PROVIDERS
     places = {f["environment_variables"]["VERTEX_LOCATION"] for f in deployed.functions().values()}
     assert places == {"global"}
+
+
+def test_every_function_lets_the_chosen_pages_in(deployed: Deployed) -> None:
+    chosen = {
+        f["environment_variables"]["DARKROOM_CORS_ORIGINS"] for f in deployed.functions().values()
+    }
+    assert chosen == {"https://app.example,http://[::1]:3000"}
 
 
 def test_a_function_made_anew_gets_its_invoker_anew() -> None:
@@ -87,7 +94,7 @@ MISTAKES = (
         file="functions.tf",
         right="    models = {",
         wrong="    modells = {",
-        said="deployed are ['account', 'edit', 'generate', 'modells', 'sweep']",
+        said="deployed are ['account', 'edit', 'gemini', 'generate', 'modells', 'openai', 'sweep']",
     ),
     Mistake(
         promises.functions_run_as_themselves,
