@@ -16,14 +16,17 @@ from starlette.applications import Starlette
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared import local, log, view
 from shared.app import App, build
 from shared.body import Files
-from shared.domain import Caller, Problem
+from shared.domain import Caller, Delivery, Problem
 from shared.errors import (
     DarkroomError,
     Internal,
@@ -33,8 +36,9 @@ from shared.errors import (
     by_code,
     problem_of,
 )
-from shared.generate import Answer
+from shared.generate import Answer, in_base64
 from shared.settings import Settings
+from shared.surfaces import INLINE_BYTES, Shown
 
 MAX_BODY_BYTES = 32 * 2**20
 """What Cloud Functions take (cloud.google.com/functions/quotas, 2026-11)."""
@@ -42,8 +46,19 @@ MAX_PUBLIC_BODY_BYTES = 2**20
 MAX_VALUES = 100_000
 MAX_KEY_LENGTH = 255
 MAX_QUERY_LENGTH = 512
+_IMAGE_PART = re.compile(r"images?(\[[0-9]*\])?")
+"""What clients call the parts of a form that are images: image, image[], image[0], images."""
+EXPOSED = (
+    "x-request-id", "retry-after", "retry-after-ms", "location", "idempotent-replayed",
+    "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
+    "x-should-retry", "x-darkroom-ignored", "x-darkroom-size", "x-goog-upload-url",
+    "x-goog-upload-status",
+)  # fmt: skip
+"""Headers of answers that a page of another origin may read."""
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
+Refuse = Callable[[Request, DarkroomError], Response]
+"""An error as the answer to a request."""
 
 
 _APPS: list[App] = []
@@ -63,49 +78,93 @@ def use(app: App) -> None:
     _APPS[:] = [app]
 
 
-def routes(name: str, endpoints: Sequence[tuple[str, str, Handler]]) -> Starlette:
-    """An ASGI app of (method, path, handler), answering at `/` and under the function's name."""
+def routes(
+    name: str, endpoints: Sequence[tuple[str, str, Handler]], refused: Refuse | None = None
+) -> Starlette:
+    """An ASGI app of (method, path, handler), answering at `/` and under the function's name.
+    `refused` puts errors into another API's shapes."""
+    render = refused or _refused
     paths: dict[str, dict[str, Handler]] = {}
     for method, path, handler in endpoints:
         paths.setdefault(path, {})[method] = handler
     table = [
-        Route(path or "/", _endpoint(handlers), methods=list(handlers))
+        Route(path or "/", _endpoint(handlers, render), methods=list(handlers))
         for path, handlers in paths.items()
     ]
-    named = (
-        [Route(f"/{name}", _endpoint(paths[""]), methods=list(paths[""]))] if "" in paths else []
-    )
+    named = [
+        Route(f"/{name}", _endpoint(handlers, render), methods=list(handlers))
+        for path, handlers in paths.items()
+        if not path
+    ]
     starlette = Starlette(
         routes=[*named, Mount(f"/{name}", routes=table), *table],
-        exception_handlers={HTTPException: _no_such_route},
+        middleware=[Middleware(_Cors)],
+        exception_handlers={HTTPException: _no_such_route(refused)},
     )
     starlette.router.redirect_slashes = False
     return starlette
 
 
-def _endpoint(handlers: Mapping[str, Handler]) -> Handler:
+class _Cors:
+    """Starlette's CORS, for the origins of the App that serves: there is none yet when the routes
+    are made."""
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self._inner = inner
+        self._by_origins: dict[tuple[str, ...], ASGIApp] = {(): inner}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        origins = _origins()
+        if origins not in self._by_origins:
+            self._by_origins[origins] = CORSMiddleware(
+                self._inner,
+                allow_origins=origins,
+                allow_methods=("GET", "POST", "PUT", "DELETE"),
+                allow_headers=("*",),
+                expose_headers=EXPOSED,
+                max_age=600,
+            )
+        await self._by_origins[origins](scope, receive, send)
+
+
+def _origins() -> tuple[str, ...]:
+    try:
+        return app().settings.cors_origins
+    except Exception:  # the endpoint meets it too, and answers for it
+        return ()
+
+
+def _refused(_request: Request, error: DarkroomError) -> Response:
+    return refuse(error)
+
+
+def _endpoint(handlers: Mapping[str, Handler], refused: Refuse) -> Handler:
     async def endpoint(request: Request) -> Response:
         _follow_trace(request)
         method = "GET" if request.method == "HEAD" else request.method
         try:
             return await handlers[method](request)
         except DarkroomError as error:
-            return refuse(error)
+            return refused(request, error)
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:
             log.crash("function.crashed", error)
-            return refuse(Internal("Something broke here. Try again."))
+            return refused(request, Internal("Something broke here. Try again."))
 
     return endpoint
 
 
 async def caller(request: Request) -> Caller:
     """Who sent it. Raises Unauthenticated."""
+    return await app().accounts.authenticate(key_of(request))
+
+
+def key_of(request: Request) -> str | None:
+    """The key in its headers."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     key = token.strip() if scheme.lower() == "bearer" else None
-    key = key or request.headers.get("x-api-key") or request.headers.get("x-goog-api-key")
-    return await app().accounts.authenticate(key)
+    return key or request.headers.get("x-api-key") or request.headers.get("x-goog-api-key")
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -176,7 +235,7 @@ async def _sorted_parts(parts: FormData) -> tuple[dict[str, str], Files]:
             raise InvalidRequest(f"The part {name!r} is there twice.", param=name)
         if isinstance(part, str):
             texts[name] = part
-        elif name in ("image", "image[]"):
+        elif _IMAGE_PART.fullmatch(name):
             images.append(await part.read())
         elif name == "mask":
             mask = await part.read()
@@ -226,8 +285,8 @@ def show(
     return Response(shown.model_dump_json(), status, headers=headers, media_type="application/json")
 
 
-def refuse(error: DarkroomError) -> Response:
-    """An error of this call as its answer."""
+def note(error: DarkroomError) -> None:
+    """Log an error of this call."""
     log.event(
         "request.refused",
         severity="ERROR" if error.status >= 500 else "INFO",
@@ -235,7 +294,24 @@ def refuse(error: DarkroomError) -> Response:
         param=error.param,
         private=error.private,
     )
+
+
+def refuse(error: DarkroomError) -> Response:
+    """An error of this call as its answer."""
+    note(error)
     return _problem(problem_of(error), error.status, error.request_id, {})
+
+
+async def shown(result: Answer, delivery: Delivery) -> tuple[Shown, ...]:
+    """The pictures of an ended request for another surface's answer."""
+    whole, record = app(), result.record
+    fits = sum(image.bytes for image in record.images) <= INLINE_BYTES
+    inline = await in_base64(whole, result, delivery if fits else "url")
+    links = [whole.links.image(image.id, whole.clock())[0] for image in record.images]
+    return tuple(
+        Shown(image, link, inline[n] if inline else None)
+        for n, (image, link) in enumerate(zip(record.images, links, strict=True))
+    )
 
 
 def answer(result: Answer, inline: Sequence[str | None]) -> Response:
@@ -273,10 +349,19 @@ def _follow_trace(request: Request) -> None:
     log.request_id.set(None)
 
 
-async def _no_such_route(request: Request, error: Exception) -> Response:
-    """Starlette's own 404 and 405, in our words."""
-    assert isinstance(error, HTTPException)  # noqa: S101 # what the handler is registered for
-    if error.status_code == 405:
-        wrong = InvalidRequest(f"{request.method} does not go with {request.url.path}.")
-        return _problem(problem_of(wrong), 405, None, error.headers or {})
-    return refuse(NotFound(f"There is nothing at {request.url.path}."))
+def _no_such_route(
+    refused: Refuse | None,
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Starlette's own 404 and 405, in our words or another API's."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 # what the handler is registered for
+        nothing = NotFound(f"There is nothing at {request.url.path}.")
+        if refused is not None:
+            return refused(request, nothing)
+        if error.status_code == 405:
+            wrong = InvalidRequest(f"{request.method} does not go with {request.url.path}.")
+            return _problem(problem_of(wrong), 405, None, error.headers or {})
+        return refuse(nothing)
+
+    return handle

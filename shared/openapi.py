@@ -16,6 +16,7 @@ from shared.catalogue_view import ModelView
 from shared.domain import IMAGE_TYPES, Operation, Status
 from shared.errors import DarkroomError
 from shared.estimate import EstimateView
+from shared.surfaces import openapi as surfaces
 
 _JSON = "application/json"
 _WITH_KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}, {"googApiKey": []}]
@@ -58,6 +59,7 @@ _TAGS = {
     "edit": "Images and an instruction to images",
     "account": "The caller's requests, images, usage, balance and uploads",
     "models": "The catalogue, price estimates and this description; public",
+    **surfaces.TAGS,
 }
 _IDS = {
     "requests": "req_…",
@@ -191,6 +193,7 @@ def document(public_url: str) -> dict[str, Any]:
     for endpoint in ENDPOINTS:
         operation = _operation(endpoint, schemas, components["EditBody"])
         paths.setdefault(endpoint.path, {})[endpoint.method] = operation
+    paths |= surfaces.paths(_WITH_KEY)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Darkroom", "version": "1", "license": {"name": "Apache-2.0"}},
@@ -198,7 +201,7 @@ def document(public_url: str) -> dict[str, Any]:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": components,
+            "schemas": components | surfaces.schemas(),
             "headers": {
                 name: {"description": text, "schema": {"type": kind}}
                 for name, (kind, text) in _HEADERS.items()

@@ -305,6 +305,20 @@ def test_answers_about_an_account_are_as_described(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_the_surfaces_refuse_as_described(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        for path, template in (
+            ("/openai/v1/images/generations", "/openai/v1/images/generations"),
+            ("/gemini/v1/models/x:predict", "/gemini/{version}/models/{model}:predict"),
+        ):
+            answer = await darkroom.client.post(path, json={}, headers=AUTH)
+            responses = DOCUMENT["paths"][template]["post"]["responses"]
+            content = responses[str(answer.status_code)]["content"]
+            check(content["application/json"]["schema"], answer.json())
+
+    play(tmp_path, story)
+
+
 def test_uploads_are_as_described(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
         data = photo()

@@ -10,14 +10,25 @@ from pathlib import Path
 
 import pytest
 
+from shared.sandbox import directives
 from tests.functions.test_processes import server
 
 README = Path("README.md").read_text()
 
 
-def shell_blocks() -> list[str]:
-    """Every block of commands that a reader can paste."""
-    return re.findall(r"```sh\n(.*?)```", README, re.S)
+def blocks(language: str) -> list[str]:
+    """Every block in a language that a reader can paste."""
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def ran(command: list[str], home: Path, **env: str) -> str:
+    """What a command that succeeds prints."""
+    environment = {**os.environ, "PYTHONPATH": str(home), **env}
+    done = subprocess.run(
+        command, cwd=home, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.process
@@ -28,21 +39,21 @@ def test_every_command_works_in_order(tmp_path: Path) -> None:
     for name in ("shared", "functions"):
         (home / name).symlink_to(Path(name).resolve())
     with server(["functions"], home / "data", DARKROOM_TEST_KEY="") as started:
-        script = "set -euo pipefail\n" + "\n".join(shell_blocks())
+
+        def here(block: str) -> str:
+            return block.replace("127.0.0.1:8080", f"127.0.0.1:{started.port}")
+
+        script = "set -euo pipefail\n" + "\n".join(map(here, blocks("sh")))
         script = script.replace("curl -s", "curl -sS --fail-with-body")
-        script = script.replace("127.0.0.1:8080", f"127.0.0.1:{started.port}")
-        ran = subprocess.run(
-            ["bash", "-c", script],
-            cwd=home,
-            env={**os.environ, "PYTHONPATH": str(home)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+        printed = ran(["bash", "-c", script], home)
+        key = (home / "data" / "test_key").read_text().strip()
+        (snippet,) = map(here, blocks("python"))
+        shown = "\nprint(bool(poster.data[0].b64_json), night[:2])"
+        sdks = ran([sys.executable, "-c", snippet + shown], home, DARKROOM_TEST_KEY=key)
     assert (home / "bicycle.jpg").read_bytes()[:2] == b"\xff\xd8"
-    assert '"status":"succeeded"' in ran.stdout
-    assert "dk_live_" in ran.stdout
+    assert '"status":"succeeded"' in printed
+    assert "dk_live_" in printed
+    assert sdks.split() == ["True", r"b'\xff\xd8'"]
 
 
 def test_every_variable_that_is_read_is_listed() -> None:
@@ -54,9 +65,7 @@ def test_every_variable_that_is_read_is_listed() -> None:
 
 
 def test_every_fault_of_the_sandbox_is_listed() -> None:
-    from shared.sandbox import directives
-
-    listed = set(re.findall(r"\[sandbox:(\w+)", README))
+    listed = set(re.findall(r"\[sandbox:(\w+)", Path("docs/sandbox.md").read_text()))
     assert listed == set(directives.NAMES)
 
 

@@ -25,13 +25,19 @@ from shared.sandbox.gemini_checks import (
     sign,
     traits,
 )
-from shared.sandbox.gemini_messages import Content, CountTokensRequest, GenerateContentRequest
-from shared.sandbox.gemini_reply import Counts, Reply, by_modality
 from shared.sandbox.google_files import Files
-from shared.sandbox.google_proto import Refusal, read
 from shared.sandbox.painter import Picture, Source, fitting, paint
+from shared.surfaces.gemini_messages import Content, CountTokensRequest, GenerateContentRequest
+from shared.surfaces.gemini_reply import Candidate, Counts, Reply
+from shared.surfaces.gemini_tokens import (
+    CHARACTERS_PER_TOKEN,
+    contents_of,
+    counted,
+    text_tokens,
+    tokens,
+)
+from shared.surfaces.google_json import Refusal, read
 
-CHARACTERS_PER_TOKEN = 4
 NO_PICTURE = {
     "no_image": ("NO_IMAGE", "No image was generated. Try rephrasing the prompt."),
     "partial": (
@@ -114,28 +120,19 @@ def respond(scene: Scene, orders: Orders) -> Reply:
         return replace(_empty(scene), blocked="PROHIBITED_CONTENT")
     if orders.fault in NO_PICTURE:
         reason, message = NO_PICTURE[orders.fault]
-        return replace(_empty(scene), reason=reason, message=message)
+        return replace(_empty(scene), candidates=(Candidate(reason=reason, message=message),))
     if orders.fault == "text_only" or scene.modalities == ("TEXT",):
         return _said(scene, "I would rather describe this picture than draw it.")
     if scene.max_output_tokens is not None and scene.max_output_tokens < scene.image_tokens:
-        return replace(_empty(scene), reason="MAX_TOKENS")
+        return replace(_empty(scene), candidates=(Candidate(reason="MAX_TOKENS"),))
     return _drawn(scene, orders)
 
 
 def count_tokens(body: bytes, model: Model, version: str) -> dict[str, Json]:
     """The answer of countTokens: what goes in."""
-    request = read(CountTokensRequest, body, version)
-    whole = request.generate_content_request
-    if whole and request.contents:
-        raise Refusal(400, "Set either contents or generate_content_request, not both.")
-    contents = [*whole.contents, whole.system_instruction] if whole else [*request.contents]
-    if not any(content.parts for content in contents):
-        raise Refusal(400, "* CountTokensRequest.contents: contents is not specified\n")
-    parts = [part for content in contents for part in content.parts]
-    images = sum(bool(part.inline_data or part.file_data) for part in parts)
-    text, sources = _text_tokens(contents, model), images * model.source_tokens
-    details = by_modality(TEXT=text, IMAGE=sources)
-    return {"totalTokens": text + sources, "promptTokensDetails": details}
+    contents = contents_of(read(CountTokensRequest, body, version))
+    _text_tokens(contents, model)
+    return counted(contents, model.source_tokens)
 
 
 def _empty(scene: Scene) -> Reply:
@@ -150,8 +147,9 @@ def _empty(scene: Scene) -> Reply:
 
 def _said(scene: Scene, text: str) -> Reply:
     empty = _empty(scene)
-    counts = replace(empty.counts, words=_tokens(text), thoughts=_thoughts(scene))
-    return replace(empty, parts=(_text(scene, text),), reason="STOP", counts=counts)
+    counts = replace(empty.counts, words=tokens(text), thoughts=_thoughts(scene))
+    candidate = Candidate(parts=(_text(scene, text),), reason="STOP")
+    return replace(empty, candidates=(candidate,), counts=counts)
 
 
 def _drawn(scene: Scene, orders: Orders) -> Reply:
@@ -162,10 +160,11 @@ def _drawn(scene: Scene, orders: Orders) -> Reply:
         idea: dict[str, Json] = {"text": "**Composing the scene**\n\n", "thought": True}
         parts = [idea, {"inlineData": image["inlineData"], "thought": True}, *parts]
     empty = _empty(scene)
-    words = _tokens(said) if said else 0
+    words = tokens(said) if said else 0
     counts = replace(empty.counts, words=words, image=scene.image_tokens, thoughts=_thoughts(scene))
     extra = _grounding(scene) if scene.searches else {}
-    return replace(empty, parts=tuple(parts), reason="STOP", counts=counts, extra=extra)
+    candidate = Candidate(parts=tuple(parts), reason="STOP", extra=extra)
+    return replace(empty, candidates=(candidate,), counts=counts)
 
 
 def _image(scene: Scene, orders: Orders) -> dict[str, Json]:
@@ -205,20 +204,15 @@ def _thoughts(scene: Scene) -> int:
     return 100 + scene.identity[0] if scene.thinks else 0
 
 
-def _tokens(text: str) -> int:
-    return max(1, len(text) // CHARACTERS_PER_TOKEN)
-
-
 def _text_tokens(contents: Sequence[Content], model: Model) -> int:
-    tokens = _tokens("".join(content.text() for content in contents))
-    most = model.prompt_limit // CHARACTERS_PER_TOKEN
-    if tokens > most:
+    count, most = text_tokens(contents), model.prompt_limit // CHARACTERS_PER_TOKEN
+    if count > most:
         raise Refusal(
             400,
-            f"The input token count ({tokens}) exceeds the maximum number of tokens allowed "
+            f"The input token count ({count}) exceeds the maximum number of tokens allowed "
             f"({most}).",
         )
-    return tokens
+    return count
 
 
 def _spoken(

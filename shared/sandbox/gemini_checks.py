@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.catalogue.rows import Model
-from shared.sandbox.gemini_messages import Content, GenerateContentRequest, GenerationConfig, Part
 from shared.sandbox.google_files import Files
-from shared.sandbox.google_proto import PACKAGE, Refusal, invalid_value, refused
 from shared.sandbox.painter import BadPicture, Source, look
+from shared.surfaces import gemini_checks as checks
+from shared.surfaces.gemini_messages import Content, GenerateContentRequest, GenerationConfig, Part
+from shared.surfaces.google_json import Refusal
 
-SOURCE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
-TEXT_TYPES = ("application/json", "application/xml", "application/yaml", "text/x.enum")
-GENERATION = "GenerateContentRequest.generation_config"
-TROUBLESHOOTING = "https://developers.generativeai.google/guide/troubleshooting"
 SIGNATURES = "https://ai.google.dev/gemini-api/docs/thought-signatures#model-behavior"
 SIGNATURE_BYTES = 1024
 SIGNING_KEY = b"sandbox"
@@ -55,20 +52,11 @@ def sign(data: bytes) -> bytes:
     return hashlib.shake_256(hmac.digest(SIGNING_KEY, data, "sha256")).digest(SIGNATURE_BYTES)
 
 
-def check_contents(contents: tuple[Content, ...], thinks: bool) -> None:
+def check_contents(contents: Sequence[Content], thinks: bool) -> None:
     """Raise Refusal unless every content is whole, and signed where a model made it."""
-    where = "* GenerateContentRequest.contents"
-    if not contents:
-        raise Refusal(400, f"{where}: contents is not specified\n")
+    checks.check_contents(contents)
     for i, content in enumerate(contents):
-        if content.role not in ("", "user", "model"):
-            raise Refusal(400, "Please use a valid role: user, model.")
-        if not content.parts:
-            raise Refusal(400, f"{where}[{i}].parts: contents.parts must not be empty.\n")
         for j, part in enumerate(content.parts):
-            if not part.data_fields():
-                required = "required oneof field 'data' must have one initialized field"
-                raise Refusal(400, f"{where}[{i}].parts[{j}].data: {required}\n")
             if thinks and content.role == "model" and part.inline_data and not part.thought:
                 _check_signature(part.inline_data.data, part, f"{i + 1}, part position {j + 1}")
 
@@ -78,7 +66,7 @@ def _check_signature(data: bytes, part: Part, position: str) -> None:
         missing = f"Image part is missing a thought_signature in content position {position}."
         raise Refusal(400, f"{missing} Please refer to {SIGNATURES} for more details.")
     if not hmac.compare_digest(part.thought_signature, sign(data)):
-        raise Refusal(400, "Corrupted thought signature.")
+        raise Refusal(400, checks.BAD_SIGNATURE)
 
 
 def check_config(request: GenerateContentRequest, wire_model: str) -> None:
@@ -86,53 +74,12 @@ def check_config(request: GenerateContentRequest, wire_model: str) -> None:
     config, can = request.generation_config, traits(wire_model)
     if config.candidate_count > 1:
         raise Refusal(400, "Multiple candidates is not enabled for this model")
-    _check_mime_type(config.response_mime_type)
-    _check_ranges(config)
-    odd = [m.lower() for m in config.response_modalities if m not in ("TEXT", "IMAGE")]
-    if odd:
-        asked = ",".join(odd)
-        raise Refusal(400, f"Model does not support the requested response modalities: {asked}")
-    if config.response_schema is not None or config.response_json_schema is not None:
-        raise Refusal(400, "JSON mode is not enabled for this model")
+    checks.check_output(config)
+    checks.check_ranges(config)
     level = config.thinking_config.thinking_level
-    if level and not can.levels:
-        raise Refusal(400, "Thinking level is not supported for this model.")
     if level and level not in can.levels:
-        raise Refusal(400, f"Thinking level {level} is not supported for this model.")
-    _check_tools(request, can)
-
-
-def _check_mime_type(kind: str) -> None:
-    if kind in TEXT_TYPES:
-        raise Refusal(400, "JSON mode is not enabled for this model")
-    if kind not in ("", "text/plain"):
-        allowed = "`, `".join(("text/plain", *TEXT_TYPES[:-1]))
-        types = f"allowed mimetypes are `{allowed}` and `{TEXT_TYPES[-1]}`."
-        raise Refusal(400, f"* {GENERATION}.response_mime_type: {types}\n")
-
-
-def _check_ranges(config: GenerationConfig) -> None:
-    for name, value, most in (
-        ("temperature", config.temperature, 2.0),
-        ("top_p", config.top_p, 1.0),
-    ):
-        if value is not None and not 0 <= value <= most:
-            rule = f"{name} must be in the range [0.0, {most}]."
-            raise Refusal(400, f"* {GENERATION}.{name}: {rule}\n")
-    if len(config.stop_sequences) > 5:
-        raise Refusal(400, f"* {GENERATION}.stop_sequences: at most 5 are allowed.\n")
-
-
-def _check_tools(request: GenerateContentRequest, can: Traits) -> None:
-    for tool in request.tools:
-        searches = {"google_search", "google_search_retrieval"} & tool.model_fields_set
-        if searches and not can.search:
-            raise Refusal(400, "Search as tool is not enabled for this model")
-        if tool.function_declarations is not None:
-            raise Refusal(400, "Function calling is not enabled for this model")
-        others = sorted(tool.model_fields_set - searches - {"function_declarations"})
-        if others:
-            raise Refusal(400, f"Tool {others[0]} is not enabled for this model")
+        raise checks.no_level(level if can.levels else "")
+    checks.check_tools(request.tools, search=can.search)
 
 
 def resolution(config: GenerationConfig, model: Model, thinks: bool, version: str) -> str:
@@ -141,7 +88,7 @@ def resolution(config: GenerationConfig, model: Model, thinks: bool, version: st
     if size is None:
         return model.resolutions[0]
     if not thinks or size not in model.resolutions:
-        raise _not_in_enum("image_size", "ImageConfig.ImageSize", size, version)
+        raise checks.not_in_enum("image_size", size, version)
     return size
 
 
@@ -149,13 +96,8 @@ def aspect_ratio(config: GenerationConfig, model: Model, version: str) -> str | 
     """The ratio asked for, None where the model is to choose. Raises Refusal."""
     ratio = config.image_config.aspect_ratio
     if ratio is not None and ratio not in model.aspect_ratios:
-        raise _not_in_enum("aspect_ratio", "ImageConfig.AspectRatio", ratio, version)
+        raise checks.not_in_enum("aspect_ratio", ratio, version)
     return ratio
-
-
-def _not_in_enum(name: str, enum: str, value: str, version: str) -> Refusal:
-    path = f"generation_config.image_config.{name}"
-    return refused([(path, invalid_value(path, f"{PACKAGE}.{version}.{enum}", value))])
 
 
 def pictures(content: Content, files: Files) -> tuple[tuple[bytes, Source], ...]:
@@ -176,8 +118,7 @@ def _image_bytes(content: Content, files: Files) -> Iterator[bytes]:
 
 
 def _of_type(kind: str, data: bytes) -> bytes:
-    if kind not in SOURCE_TYPES:
-        raise Refusal(400, f"Unsupported MIME type: {kind}")
+    checks.check_type(kind)
     return data
 
 
@@ -185,5 +126,4 @@ def _opened(data: bytes) -> tuple[bytes, Source]:
     try:
         return data, look(data)
     except BadPicture as error:
-        retry = f"Please retry or report in {TROUBLESHOOTING}"
-        raise Refusal(400, f"Unable to process input image. {retry}") from error
+        raise Refusal(400, checks.BAD_IMAGE) from error

@@ -21,7 +21,10 @@ from shared.sandbox.faults import disturbed
 from shared.sandbox.gemini_checks import traits
 from shared.sandbox.google_faults import refuse
 from shared.sandbox.google_files import Files
-from shared.sandbox.google_proto import Refusal, answer, detail, page
+from shared.sandbox.google_proto import answer
+from shared.surfaces.gemini_errors import SERVICE, Place, no_key, unknown_model, unknown_path
+from shared.surfaces.gemini_tokens import CHARACTERS_PER_TOKEN
+from shared.surfaces.google_json import Refusal, detail, page
 
 NAME = "google"
 STREAM = "streamGenerateContent"
@@ -31,17 +34,12 @@ METHODS = {
 }
 """Wire format → the methods its models answer."""
 PATH = re.compile(r"(?P<kind>/upload|/download|)/(?P<version>v1|v1beta)/(?P<rest>.+)")
-SERVICE = "generativelanguage.googleapis.com"
 KEYS = {
     "bad": (400, "API key not valid. Please pass a valid API key.", "API_KEY_INVALID"),
     "expired": (400, "API key expired. Please renew the API key.", "API_KEY_INVALID"),
     "leaked": (403, "Your API key was reported as leaked. Please use another API key.", ""),
 }
 """How a key begins → how it is refused. Any other is taken."""
-UNREGISTERED = (
-    "Method doesn't allow unregistered callers (callers without established identity). Please use "
-    "API Key or other form of API consumer identity to call this API."
-)
 
 
 class Google:
@@ -64,7 +62,7 @@ class Google:
         try:
             match = PATH.fullmatch(path)
             if match is None:
-                raise Refusal(404, "Requested entity was not found.")
+                raise unknown_path()
             if match["kind"] == "/upload":
                 return self._upload(request, match["version"], match["rest"])
             _check_key(request)
@@ -76,7 +74,7 @@ class Google:
 
     def _upload(self, request: httpx.Request, version: str, rest: str) -> httpx.Response:
         if rest != "files" or request.method != "POST":
-            raise Refusal(404, "Requested entity was not found.")
+            raise unknown_path()
         # The address of a started upload carries the right to it: no key comes with the bytes.
         if "upload_id" not in request.url.params:
             _check_key(request)
@@ -93,20 +91,20 @@ class Google:
             return self._files.download(name)
         if asked == ("DELETE", ""):
             return self._files.delete(name)
-        raise Refusal(404, "Requested entity was not found.")
+        raise unknown_path()
 
     def _model(self, request: httpx.Request, version: str, rest: str) -> httpx.Response:
         if rest == "models" and request.method == "GET":
             rows = [_resource(model, route) for model, route in self._live()]
-            return answer(page(request, "models", rows, default=50, most=1000))
+            return answer(page(request.url.params, "models", rows, default=50, most=1000))
         match = re.fullmatch(r"models/([\w.-]+)(?::(\w+))?", rest)
         wanted = ("POST" if match[2] else "GET") if match else None
         if match is None or request.method != wanted:
-            raise Refusal(404, "Requested entity was not found.")
+            raise unknown_path()
         wire_model, verb = match[1], match[2]
         found = next(((m, r) for m, r in self._live() if r.wire_model == wire_model), None)
         if found is None or (verb and verb not in METHODS[found[1].wire]):
-            raise _unknown_model(wire_model, version, verb)
+            raise unknown_model(Place(version, wire_model, verb or ""))
         if verb is None:
             return answer(_resource(*found))
         return self._call(request, version, verb, *found)
@@ -153,22 +151,13 @@ class Google:
 def _check_key(request: httpx.Request) -> None:
     key = request.headers.get("x-goog-api-key") or request.url.params.get("key", "")
     if not key.strip():
-        raise Refusal(403, UNREGISTERED)
+        raise no_key()
     for start, (code, message, reason) in KEYS.items():
         if key.strip().startswith(start):
             metadata: Json = {"service": SERVICE}
             info = detail("ErrorInfo", reason=reason, domain="googleapis.com", metadata=metadata)
             local = detail("LocalizedMessage", locale="en-US", message=message)
             raise Refusal(code, message, [info, local] if reason else [])
-
-
-def _unknown_model(wire_model: str, version: str, verb: str | None) -> Refusal:
-    return Refusal(
-        404,
-        f"models/{wire_model} is not found for API version {version}, or is not supported for "
-        f"{verb or 'GetModel'}. Call ModelService.ListModels to see the list of available models "
-        "and their supported methods.",
-    )
 
 
 def _resource(model: Model, route: Route) -> dict[str, Json]:
@@ -180,7 +169,7 @@ def _resource(model: Model, route: Route) -> dict[str, Json]:
         "version": ("3.0" if thinks else "2.0") if speaks else "001",
         "displayName": model.name,
         "description": model.name,
-        "inputTokenLimit": model.prompt_limit // gemini.CHARACTERS_PER_TOKEN,
+        "inputTokenLimit": model.prompt_limit // CHARACTERS_PER_TOKEN,
         "outputTokenLimit": int(limit.max) if limit and limit.max else 8192,
         "supportedGenerationMethods": [m for m in METHODS[route.wire] if m != STREAM],
     }

@@ -6,7 +6,7 @@ Shapes: google.rpc error details in answers of generateContent, 2026-10.
 from __future__ import annotations
 
 from shared.domain import Json
-from shared.sandbox.google_proto import Refusal, detail
+from shared.surfaces.google_json import Refusal, detail
 
 RATE_LIMITS = "https://ai.google.dev/gemini-api/docs/rate-limits"
 SERVICE = "generativelanguage.googleapis.com"

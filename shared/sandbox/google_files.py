@@ -5,7 +5,6 @@ Facts: ai.google.dev/api/files and the upload client of google-genai 3.4.0, 2026
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 import secrets
@@ -13,12 +12,20 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import httpx
 
 from shared.domain import Json
-from shared.sandbox.google_proto import Message, Refusal, answer, page, read
+from shared.sandbox.google_proto import answer
+from shared.surfaces.gemini_files import (
+    FileMessage,
+    Resource,
+    StartMessage,
+    no_permission,
+    not_generated,
+)
+from shared.surfaces.google_json import Refusal, page, read
 
 KEPT_FOR = timedelta(hours=48)
 MOST_FILES = 256
@@ -26,21 +33,6 @@ MOST_BYTES = 512 * 2**20
 MOST_SESSIONS = 32
 NAME = re.compile(r"files/([a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?)")
 ADDRESS = re.compile(r"/v1(?:beta)?/(files/[a-z0-9-]+)$")
-
-
-class FileMessage(Message):
-    """What a client may say of a file it uploads."""
-
-    name: str = ""
-    display_name: str = ""
-    mime_type: str = ""
-    size_bytes: int = 0
-
-
-class StartMessage(Message):
-    """The body that starts an upload."""
-
-    file: FileMessage = FileMessage()
 
 
 @dataclass(frozen=True)
@@ -56,22 +48,16 @@ class File:
 
     def resource(self) -> dict[str, Json]:
         """The file as JSON."""
-        # Google's hash is the base64 of the digest's hexadecimal text.
-        digest = base64.b64encode(hashlib.sha256(self.data).hexdigest().encode()).decode()
-        fields: dict[str, Json] = {
-            "name": self.name,
-            "displayName": self.display_name,
-            "mimeType": self.mime_type,
-            "sizeBytes": str(len(self.data)),
-            "createTime": _time(self.created_at),
-            "updateTime": _time(self.created_at),
-            "expirationTime": _time(self.created_at + KEPT_FOR),
-            "sha256Hash": digest,
-            "uri": self.uri,
-            "state": "ACTIVE",
-            "source": "UPLOADED",
-        }
-        return {name: value for name, value in fields.items() if value}
+        return Resource(
+            name=self.name,
+            display_name=self.display_name,
+            mime_type=self.mime_type,
+            size_bytes=len(self.data),
+            sha256=hashlib.sha256(self.data).hexdigest(),
+            created_at=self.created_at,
+            expires_at=self.created_at + KEPT_FOR,
+            uri=self.uri,
+        ).body()
 
 
 @dataclass
@@ -99,8 +85,7 @@ class Files:
         with self._lock:
             file = self._files.get(address[1] if address else name)
         if file is None or file.created_at + KEPT_FOR <= self._clock():
-            permission = "You do not have permission to access the File"
-            raise Refusal(403, f"{permission} {name.rpartition('/')[2]} or it may not exist.")
+            raise no_permission(name.rpartition("/")[2])
         return file
 
     def listed(self, request: httpx.Request) -> httpx.Response:
@@ -109,7 +94,7 @@ class Files:
             known = list(reversed(self._files.values()))
         now = self._clock()
         fresh: list[Json] = [f.resource() for f in known if f.created_at + KEPT_FOR > now]
-        return answer(page(request, "files", fresh, default=10, most=100))
+        return answer(page(request.url.params, "files", fresh, default=10, most=100))
 
     def delete(self, name: str) -> httpx.Response:
         """Forget a file."""
@@ -121,7 +106,7 @@ class Files:
     def download(self, name: str) -> httpx.Response:
         """Only files that Google made can be fetched; here are none yet."""
         self.find(name)
-        raise Refusal(400, "Only files with source GENERATED can be downloaded.")
+        raise not_generated()
 
     def upload(self, request: httpx.Request, version: str) -> httpx.Response:
         """One step of a resumable upload, as its `x-goog-upload-command` says. A step that is
@@ -207,7 +192,3 @@ def _append(session: Session, request: httpx.Request) -> None:
 def _status(status: str, headers: dict[str, str] | None = None) -> httpx.Response:
     plain = {"content-type": "text/plain; charset=utf-8", "x-goog-upload-status": status}
     return httpx.Response(200, headers={**plain, **(headers or {})}, content=b"")
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

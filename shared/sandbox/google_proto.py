@@ -1,62 +1,16 @@
-"""Google's JSON over HTTP: messages that take camelCase and snake_case, refuse what they do not
-know in Google's own words, and errors in the shape of google.rpc.Status.
+"""Google's JSON over HTTP, as its front end sends it.
 
-Facts: proto3 JSON mapping; ai.google.dev "Gemini API troubleshooting", 2026-10.
+Facts: captured answers of generativelanguage.googleapis.com, 2026-10.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-from collections.abc import Mapping, Sequence
-from typing import Annotated, TypeVar
+from collections.abc import Mapping
 
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel, to_snake
-from pydantic_core import ErrorDetails, PydanticCustomError
 
 from shared.domain import Json
-
-PACKAGE = "type.googleapis.com/google.ai.generativelanguage"
-STATUSES = {
-    400: "INVALID_ARGUMENT",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    409: "ALREADY_EXISTS",
-    429: "RESOURCE_EXHAUSTED",
-    500: "INTERNAL",
-    503: "UNAVAILABLE",
-}
-SCALARS = {
-    "int": "TYPE_INT32",
-    "greater": "TYPE_INT32",
-    "less": "TYPE_INT32",
-    "float": "TYPE_FLOAT",
-    "finite": "TYPE_FLOAT",
-    "bool": "TYPE_BOOL",
-    "string": "TYPE_STRING",
-}
-"""The first word of pydantic's error type → how Google names the expected type."""
-ECHO = 120
-"""Characters of a wrong value that an error repeats."""
-
-
-class Refusal(Exception):
-    """An answer that is an error: `code` is the HTTP status."""
-
-    def __init__(self, code: int, message: str, details: Sequence[Mapping[str, Json]] = ()) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.details = details
-
-    def body(self) -> dict[str, Json]:
-        """The error as JSON."""
-        status = STATUSES[self.code]
-        error: dict[str, Json] = {"code": self.code, "message": self.message, "status": status}
-        return {"error": {**error, "details": list(self.details)} if self.details else error}
 
 
 def answer(body: Json, code: int = 200, headers: Mapping[str, str] | None = None) -> httpx.Response:
@@ -71,143 +25,3 @@ def answer(body: Json, code: int = 200, headers: Mapping[str, str] | None = None
         },
         content=json.dumps(body, ensure_ascii=False).encode(),
     )
-
-
-def detail(kind: str, **fields: Json) -> dict[str, Json]:
-    """One entry of an error's `details`: `kind` is a message of google.rpc."""
-    return {"@type": f"type.googleapis.com/google.rpc.{kind}", **fields}
-
-
-class Message(BaseModel):
-    """A protobuf message as JSON. A null counts as a field that was not sent."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, fields: object) -> object:
-        if not isinstance(fields, dict):
-            return fields
-        return {name: value for name, value in fields.items() if value is not None}
-
-
-M = TypeVar("M", bound=Message)
-T = TypeVar("T")
-
-
-def one_of(name: str, *values: str) -> BeforeValidator:
-    """An enum, its values taken in any case."""
-
-    def check(value: object) -> str:
-        if not isinstance(value, str) or value.upper() not in values:
-            raise PydanticCustomError("enum", "{enum}", {"enum": name})
-        return value.upper()
-
-    return BeforeValidator(check)
-
-
-def _from_base64(value: object) -> bytes:
-    if not isinstance(value, str):
-        raise PydanticCustomError("base64", "not a string")
-    standard = value.replace("-", "+").replace("_", "/").rstrip("=")
-    try:
-        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise PydanticCustomError("base64", "not base64") from error
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, dict) else value
-
-
-Bytes = Annotated[bytes, BeforeValidator(_from_base64)]
-Int32 = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
-Repeated = Annotated[tuple[T, ...], BeforeValidator(_listed)]
-"""A list of messages; Google takes a lone one too."""
-
-
-def read(kind: type[M], content: bytes, version: str) -> M:
-    """Parse a body, or raise Refusal with every fault in it. `version` is the API's ("v1beta")."""
-    try:
-        fields = json.loads(content or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise Refusal(400, f"Invalid JSON payload received. {error}") from error
-    try:
-        return kind.model_validate(fields)
-    except ValidationError as error:
-        raise refused([_violation(e, version) for e in error.errors(include_url=False)]) from error
-
-
-def refused(violations: Sequence[tuple[str, str]]) -> Refusal:
-    """The error for (path, description) of each wrong field."""
-    listed: list[Json] = [
-        {"field": path, "description": text} if path else {"description": text}
-        for path, text in violations
-    ]
-    message = "\n".join(text for _, text in violations)
-    return Refusal(400, message, [detail("BadRequest", fieldViolations=listed)])
-
-
-def invalid_value(path: str, kind: str, value: object) -> str:
-    """Google's words for a value that its type does not have."""
-    return f"Invalid value at '{path}' ({kind}), {_echo(value)}"
-
-
-def _violation(error: ErrorDetails, version: str) -> tuple[str, str]:
-    place, kind, value = error["loc"], error["type"], error["input"]
-    if kind == "extra_forbidden":
-        path = _path(place[:-1])
-        where = f" at '{path}'" if path else ""
-        unknown = f'Unknown name "{place[-1]}"{where}: Cannot find field.'
-        return path, f"Invalid JSON payload received. {unknown}"
-    path = _path(place)
-    if kind == "oneof":
-        already = "oneof field 'data' is already set. Cannot set"
-        return path, f"Invalid value at '{path}' (oneof), {already} '{error['msg']}'"
-    if kind == "base64":
-        failed = f"Base64 decoding failed for {_echo(value)}"
-        return path, f"Invalid value at '{path}' (TYPE_BYTES), {failed}"
-    return path, invalid_value(path, _type_name(error, version), value)
-
-
-def _type_name(error: ErrorDetails, version: str) -> str:
-    context = error.get("ctx", {})
-    name = context.get("enum") or context.get("class_name")
-    if name:
-        return f"{PACKAGE}.{version}.{name}"
-    return SCALARS.get(error["type"].split("_")[0], "TYPE_MESSAGE")
-
-
-def _path(place: Sequence[int | str]) -> str:
-    steps = (f"[{step}]" if isinstance(step, int) else f".{to_snake(step)}" for step in place)
-    return "".join(steps).removeprefix(".")
-
-
-def _echo(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= ECHO else f"{text[:ECHO]}…"
-
-
-def page(
-    request: httpx.Request, name: str, items: Sequence[Json], *, default: int, most: int
-) -> dict[str, Json]:
-    """The part of a list that `pageSize` and `pageToken` ask for. An empty list has no field."""
-    size, token = _query(request, "pageSize"), _query(request, "pageToken") or "0"
-    if (size and not size.isdecimal()) or not token.isdecimal():
-        raise Refusal(400, "Request contains an invalid argument.")
-    start, length = int(token), min(int(size or 0) or default, most)
-    body: dict[str, Json] = {name: list(items[start : start + length])} if items[start:] else {}
-    if items[start + length :]:
-        body["nextPageToken"] = str(start + length)
-    return body
-
-
-def _query(request: httpx.Request, name: str) -> str:
-    parameters = request.url.params
-    return str(parameters.get(name) or parameters.get(to_snake(name), ""))

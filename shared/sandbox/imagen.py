@@ -9,61 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from shared.catalogue.rows import Model, Route
 from shared.domain import IMAGE_TYPES, Json
 from shared.sandbox import directives
 from shared.sandbox.directives import Orders
 from shared.sandbox.faults import declared, packed
-from shared.sandbox.google_proto import Message, Refusal
 from shared.sandbox.painter import Picture, paint
+from shared.surfaces.google_json import Refusal
+from shared.surfaces.imagen_messages import FORMATS, Parameters, PredictRequest
 
-FORMATS = {"image/png": "png", "image/jpeg": "jpeg"}
 REASON = (
     "Unable to show generated images. All images were filtered out because they violated the usage "
     "guidelines. You will not be charged for blocked images. Try rephrasing the prompt. Support "
     "codes: 39322892"
 )
 EMPTY = ("no_image", "text_only")
-
-
-class OutputOptions(Message):
-    """The file that is wanted."""
-
-    mime_type: Literal["image/png", "image/jpeg"] = "image/png"
-    compression_quality: int = Field(75, ge=0, le=100)
-
-
-class Parameters(Message):
-    """How many pictures, and of what kind. What Vertex AI alone takes (`seed`, `negativePrompt`,
-    `addWatermark`, `enhancePrompt`) is not here."""
-
-    sample_count: int | None = Field(None, ge=1)
-    aspect_ratio: str = "1:1"
-    sample_image_size: str | None = None
-    person_generation: Literal["dont_allow", "allow_adult", "allow_all"] = "allow_adult"
-    safety_setting: Literal["block_low_and_above"] = "block_low_and_above"
-    include_rai_reason: bool = False
-    include_safety_attributes: bool = False
-    language: Literal["auto", "en", "ja", "ko", "hi", "zh", "pt", "es"] = "auto"
-    guidance_scale: float | None = Field(None, ge=0)
-    output_options: OutputOptions = OutputOptions()
-
-
-class Instance(Message):
-    """One prompt."""
-
-    prompt: str = Field(min_length=1)
-
-
-class PredictRequest(Message):
-    """The body of predict."""
-
-    instances: list[Instance] = Field(min_length=1, max_length=1)
-    parameters: Parameters = Parameters()
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ from shared.sandbox.directives import BadDirective, Calls, Orders
 from shared.sandbox.faults import disturbed
 from shared.sandbox.google_faults import refuse as refuse_as_google
 from shared.sandbox.google_files import Files
-from shared.sandbox.google_proto import Refusal
 from shared.sandbox.google_proto import answer as answer_as_google
 from shared.sandbox.relay_chat import Booth, Manner
 from shared.sandbox.relay_errors import Refused, answer, page, refuse, unknown_model
 from shared.sandbox.relay_gallery import Gallery
 from shared.sandbox.relay_shapes import SHAPES
+from shared.surfaces.google_json import Refusal
 
 NAME = "laozhang"
 PREFIX = "relay-"

@@ -23,10 +23,11 @@ from shared.sandbox import directives, gemini
 from shared.sandbox.directives import BadDirective, Calls, Orders
 from shared.sandbox.faults import disturbed
 from shared.sandbox.gemini_checks import traits
-from shared.sandbox.gemini_reply import Reply
 from shared.sandbox.google_faults import refuse
 from shared.sandbox.google_files import Files
-from shared.sandbox.google_proto import Refusal, answer, detail
+from shared.sandbox.google_proto import answer
+from shared.surfaces.gemini_reply import Reply
+from shared.surfaces.google_json import Refusal, detail
 
 NAME = "vertex"
 WIRE = "gemini"

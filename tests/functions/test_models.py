@@ -220,7 +220,15 @@ def test_the_description_names_every_path_and_error(tmp_path: Path) -> None:
                 for inner in getattr(route, "routes", None) or []:
                     path = f"/{name}{inner.path}".rstrip("/")
                     served |= {(m.lower(), path) for m in inner.methods - {"HEAD"}}
-        described = {(m, p) for p, item in document["paths"].items() for m in item}
+        native = {
+            f"/{module.__name__.split('.')[1]}" for module in (account, edit, generate, models)
+        }
+        described = {
+            (m, p)
+            for p, item in document["paths"].items()
+            for m in item
+            if f"/{p.split('/')[1]}" in native
+        }
         assert described == served
         text = json.dumps(document)
         for ref in re.findall(r'"#/components/schemas/([^"]+)"', text):

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from shared.sandbox.google_proto import Bytes, Int32, Message, Repeated, one_of
+from shared.surfaces.google_json import Bytes, Int32, Message, Repeated, one_of
 
 HarmCategory = Annotated[
     str,

@@ -1,0 +1,208 @@
+"""`/openai/v1`: OpenAI's images, chat/completions and models, answered by any model of the
+catalogue, for whoever speaks OpenAI's API and changes only the address."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import functions_framework.aio
+from pydantic_core import to_json
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions import http, streaming, surface
+from shared import body
+from shared.app import new_id
+from shared.body import Files
+from shared.domain import Caller, Delivery, Json
+from shared.errors import DarkroomError
+from shared.generate import Admitted, Ask
+from shared.providers import Inline
+from shared.surfaces import (
+    Asked,
+    conversation,
+    openai_chat,
+    openai_completion,
+    openai_errors,
+    openai_headers,
+    openai_images,
+    openai_models,
+    openai_stream,
+)
+from shared.surfaces.openai_stream import Frames
+
+NAME = "openai"
+_WAYS: tuple[Delivery, ...] = ("b64_json", "url")
+_CHAT_WAYS: tuple[openai_completion.Delivery, ...] = (*_WAYS, "markdown")
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call understood: who asks what of which endpoint, with which files, and how the pictures
+    are to come."""
+
+    request: Request
+    caller: Caller
+    endpoint: str
+    asked: Asked
+    delivery: Delivery
+    files: Files = field(default=Files(), repr=False)
+
+
+async def generate(request: Request) -> Response:
+    """Text → images."""
+    caller = await http.caller(request)
+    fields = await http.fields(request)
+    return await _images(request, caller, openai_images.GENERATIONS, fields, Files())
+
+
+async def edit(request: Request) -> Response:
+    """Images and an instruction → images; JSON or multipart."""
+    caller = await http.caller(request)
+    if _form(request) == "multipart":
+        texts, files = await http.form(request)
+        fields = openai_images.from_form(texts)
+    else:
+        fields, files = await http.fields(request), Files()
+    return await _images(request, caller, openai_images.EDITS, fields, files)
+
+
+async def chat(request: Request) -> Response:
+    """A conversation → images, or what the model says instead."""
+    caller = await http.caller(request)
+    delivery = surface.delivery(request, _CHAT_WAYS)
+    read = await asyncio.to_thread(openai_chat.read, await http.fields(request))
+    model = surface.model(read.body.model)
+    earlier = conversation.last_request(read.said)
+    continued = earlier is not None and await surface.goes_on(caller, earlier, model)
+    folded = conversation.fold(read.said, continued=continued)
+    asked = openai_chat.asked(read, folded, model)
+    inline: Delivery = "url" if delivery == "url" else "b64_json"
+    call = _Call(request, caller, openai_chat.COMPLETIONS, asked, inline)
+    counted = bool(read.body.stream_options.include_usage)
+
+    def frames(_: Admitted) -> Frames:
+        return openai_stream.Chunks(delivery, counted=counted)
+
+    return await _answered(call, frames)
+
+
+async def list_models(request: Request) -> Response:
+    """The models this key can reach."""
+    caller, app = await http.caller(request), http.app()
+    open_to = app.transport.open_to(test=caller.test)
+    return _show(openai_models.listed(app.catalogue, open_to, app.today()), _fresh())
+
+
+async def show_model(request: Request) -> Response:
+    """One of them, by id or alias."""
+    caller, app = await http.caller(request), http.app()
+    open_to, name = app.transport.open_to(test=caller.test), request.path_params["id"]
+    return _show(openai_models.one(app.catalogue, name, open_to, app.today()), _fresh())
+
+
+async def _images(
+    request: Request, caller: Caller, endpoint: str, fields: Mapping[str, Any], files: Files
+) -> Response:
+    delivery = surface.delivery(request, _WAYS)
+    read = await asyncio.to_thread(openai_images.read, endpoint, fields)
+    asked = openai_images.asked(read, files, surface.model(read.body.model))
+    call = _Call(request, caller, endpoint, asked, delivery, files)
+    models, linked = http.app().catalogue.models, read.body.response_format == "url"
+
+    def frames(admitted: Admitted) -> Frames:
+        return openai_stream.Events(admitted.record, models, linked=linked)
+
+    return await _answered(call, frames)
+
+
+async def _answered(call: _Call, make_frames: Callable[[Admitted], Frames]) -> Response:
+    """Let the request in and answer it, at once or in events. What goes wrong once it is in has
+    the headers of its account too."""
+    sketches = streaming.sketchbook()
+    admitted, left_out = await _admitted(call, sketches)
+    frames, again = make_frames(admitted), admitted.standing.request is not None
+    ignored = (*call.asked.ignored, *left_out)
+    headers = openai_headers.of_request(admitted.standing, http.app().clock())
+    headers |= surface.headers(admitted.record, ignored, replayed=again)
+    try:
+        if call.asked.stream:
+            return await streaming.stream(admitted, sketches, frames, call.delivery, headers)
+        answer = await admitted.end()
+        refused = frames.refusal(answer)
+        if refused is not None:
+            raise refused
+        headers |= openai_headers.took(answer.record)
+        headers |= surface.headers(answer.record, ignored, replayed=answer.replayed)
+        return _show(frames.whole(answer, await http.shown(answer, call.delivery)), headers)
+    except DarkroomError as error:
+        return _problem(call.request, error, headers)
+
+
+async def _admitted(
+    call: _Call, sketches: asyncio.Queue[Inline]
+) -> tuple[Admitted, tuple[str, ...]]:
+    asked = call.asked
+    fingerprint = await asyncio.to_thread(body.fingerprint, call.endpoint, asked.fields, call.files)
+    ask = Ask(
+        call.caller,
+        asked.request,
+        fingerprint,
+        http.idempotency_key(call.request),
+        NAME,
+        repeated=surface.repeated(call.request),
+        sketches=sketches if asked.request.partial_images else None,
+    )
+    return await surface.admitted(ask, "messages")
+
+
+def _form(request: Request) -> openai_errors.Form:
+    """What was sent, to whichever endpoint."""
+    if request.url.path.endswith(openai_chat.COMPLETIONS):
+        return "chat"
+    kind = request.headers.get("content-type", "").lower()
+    return "multipart" if kind.startswith("multipart/form-data") else "json"
+
+
+def _show(shown: Mapping[str, Json], headers: Mapping[str, str], status: int = 200) -> Response:
+    return Response(to_json(shown), status, headers=headers, media_type="application/json")
+
+
+def _fresh() -> dict[str, str]:
+    return {"x-request-id": f"req_{new_id()}"}
+
+
+def _problem(request: Request, error: DarkroomError, headers: Mapping[str, str]) -> Response:
+    """An error as OpenAI puts it."""
+    http.note(error)
+    sent = {**headers, **openai_errors.headers(error)}
+    status, _, _ = openai_errors.meaning(error)
+    return _show(openai_errors.body(error, _form(request)), sent, status)
+
+
+def _refused(request: Request, error: DarkroomError) -> Response:
+    """The answer to what was not let in."""
+    return _problem(request, error, openai_headers.of_refusal(error, f"req_{new_id()}"))
+
+
+APP = http.routes(
+    NAME,
+    [
+        ("POST", openai_images.GENERATIONS, generate),
+        ("POST", openai_images.EDITS, edit),
+        ("POST", openai_chat.COMPLETIONS, chat),
+        ("GET", openai_models.LIST, list_models),
+        ("GET", f"{openai_models.LIST}/{{id:path}}", show_model),
+    ],
+    _refused,
+)
+
+
+@functions_framework.aio.http
+async def openai(_request: Request) -> Starlette:
+    """The deployed function."""
+    return APP
