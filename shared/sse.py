@@ -13,7 +13,7 @@ class Splitter:
 
     def __init__(self) -> None:
         self._line = bytearray()
-        self._data: list[bytearray] = []
+        self._data: bytearray | None = None
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The events that end in this piece."""
@@ -33,17 +33,15 @@ class Splitter:
         if line.endswith(b"\r"):
             del line[-1:]
         if line:
-            if line.startswith(b"data:"):
+            if line.startswith(b"data:") or line == b"data":
                 del line[: 6 if line[5:6] == b" " else 5]
-                self._data.append(line)
-            elif line == b"data":
-                self._data.append(bytearray())
+                if self._data is None:
+                    self._data = line
+                else:
+                    self._data += b"\n" + line
             return None
-        if not self._data:
-            return None
-        event = b"\n".join(self._data)
-        self._data.clear()
-        return event
+        event, self._data = self._data, None
+        return None if event is None else bytes(event)
 
 
 def is_stream(body: bytes) -> bool:

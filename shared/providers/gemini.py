@@ -141,7 +141,11 @@ def read(response: httpx.Response) -> Done:
     text = "".join(part.text for part in parts)
     blobs = [part.inline_data for part in parts if part.inline_data]
     if not blobs:
-        raise _refusal(reply, candidate, text)
+        error = _refusal(reply, candidate, text)
+        # Words and thoughts are charged to us, picture or not.
+        usage = _usage(reply.usage_metadata, 0)
+        error.usage = None if usage == Usage() else usage
+        raise error
     images = _unpacked(blobs)
     content = {"role": "model", "parts": [part.verbatim for part in parts]}
     return Done(

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.records import RequestFilter
 from tests.darkroom import Darkroom, play
 from tests.upstream import png
 
@@ -183,3 +184,20 @@ def test_a_blocklist_is_kept_before_anything_else(tmp_path: Path) -> None:
 
     env = {**KEYS, "DARKROOM_BLOCKLIST": str(words)}
     play(tmp_path / "data", story, openai(PACKED), env=env)
+
+
+def test_words_without_a_picture_cost_us_and_nobody_else(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key(usd=1)
+        fields = {"model": "nano-banana-pro", "quality": None}
+        assert (await generated(darkroom, key, **fields))["error"]["code"] == "no_image"
+        assert await darkroom.balance_micros(key) == 1_000_000
+        caller = await darkroom.app.accounts.authenticate(key)
+        page = await darkroom.app.records.requests(caller.account_id, RequestFilter(), 1, None)
+        # 100 tokens of text at $2 a million, 250 at $12.
+        assert page.items[0].cost_micros == 3_200
+
+    said = {"content": {"role": "model", "parts": [{"text": "No."}]}, "finishReason": "STOP"}
+    counts = {"promptTokenCount": 100, "candidatesTokenCount": 50, "thoughtsTokenCount": 200}
+    words = httpx.Response(200, json={"candidates": [said], "usageMetadata": counts})
+    play(tmp_path, story, words)
