@@ -7,13 +7,14 @@ Facts: ai.google.dev/api/files and the upload clients of google-genai 3.4.0 and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared import files, names
 from shared.domain import Json
-from shared.files import File
+from shared.file_objects import File
 from shared.storage import Blob
 from shared.surfaces import gemini_files
 from shared.surfaces.google_json import Refusal, read
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from shared.app import App
     from shared.domain import Image, Record
 
+MAX_START_BYTES = 64 * 2**10
+"""Of the body that starts an upload: a file's name and type."""
 _COMMAND, _SIZE = "x-goog-upload-command", "x-goog-upload-header-content-length"
 
 
@@ -46,12 +49,14 @@ class Step:
 async def begin(
     app: App, account_id: str, version: str, headers: Mapping[str, str], body: bytes
 ) -> str:
-    """Start an upload: the token that its address carries. Raises Refusal, InvalidRequest."""
+    """Start an upload: the token that its address carries. Raises Refusal, InvalidRequest,
+    QuotaExceeded."""
     resumable = headers.get("x-goog-upload-protocol", "").lower() == "resumable"
     if not resumable or _commands(headers) != {"start"}:
         said = "x-goog-upload-protocol: resumable and x-goog-upload-command: start"
         raise Refusal(400, f"Start an upload with {said}.")
-    file = read(gemini_files.StartMessage, body, version).file
+    message = await asyncio.to_thread(read, gemini_files.StartMessage, body, version)
+    file = message.file
     announced = _number(headers, _SIZE)
     upload = await files.begin(
         app,
@@ -64,9 +69,12 @@ async def begin(
     return files.sealed(app, upload)
 
 
-async def step(app: App, token: str, headers: Mapping[str, str], body: bytes) -> Step:
-    """What the command in the headers does to an upload. Raises Refusal, Forbidden, InvalidRequest,
-    PayloadTooLarge."""
+async def step(
+    app: App, token: str, headers: Mapping[str, str], body: Callable[[int], Awaitable[bytes]]
+) -> Step:
+    """What the command in the headers does to an upload. `body` reads at most so many bytes, and is
+    called for no others than those of a file. Raises Refusal, Forbidden, InvalidRequest,
+    PayloadTooLarge, QuotaExceeded."""
     upload, commands = files.opened(app, token), _commands(headers)
     if commands == {"cancel"}:
         await files.abandon(app, upload)
@@ -75,7 +83,8 @@ async def step(app: App, token: str, headers: Mapping[str, str], body: bytes) ->
         return Step("active", await files.received(app, upload))
     if not commands or commands - {"upload", "finalize"}:
         raise Refusal(400, f"{_COMMAND} is start, upload, finalize, query or cancel.")
-    data = body if "upload" in commands else b""
+    most = files.MAX_BYTES if upload.size_bytes is None else upload.size_bytes
+    data = await body(most) if "upload" in commands else b""
     offset = _number(headers, "x-goog-upload-offset")
     if offset is None or "upload" not in commands:
         offset = await files.received(app, upload)

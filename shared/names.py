@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 FILES = "files/"
 """The prefix of every file that callers keep for their requests; accounts follow."""
 _IMAGE_ID = re.compile(r"img_([A-Za-z0-9-]{1,100})_([0-9]{1,4})", re.ASCII)
-_FILE_PART = re.compile(r"files/([^/]+)/([^/]+)/(?:file\.json|([0-9]{16})/[0-9-]+)")
+_FILE_PART = re.compile(
+    r"files/([^/]+)/([^/]+)/(?:file\.json|([0-9]{16})/(?:deleted|[0-9]{12}-([0-9]{12})))"
+)
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """What the name of a kept file's object says. `begun_us` is None for the file's description;
+    `length` is the bytes of a chunk, 0 for what is none."""
+
+    account_id: str
+    file_id: str
+    begun_us: int | None
+    length: int
 
 
 def image_id(request_id: str, n: int) -> str:
@@ -63,8 +77,15 @@ def file_chunks(account_id: str, file_id: str, begun_us: int) -> str:
     return f"{file(account_id, file_id)}{begun_us:016d}/"
 
 
-def file_part(name: str) -> tuple[str, str, int | None] | None:
-    """The account, the file's id and the upload's `begun_us` of a kept file's object, which is None
-    for its description; None for any other object."""
+def file_deleted(chunks: str) -> str:
+    """The object that says that an upload's file was deleted, by the prefix of its chunks."""
+    return f"{chunks}deleted"
+
+
+def file_part(name: str) -> FilePart | None:
+    """What an object is of a kept file; None for any other object."""
     found = _FILE_PART.fullmatch(name)
-    return (found[1], found[2], int(found[3]) if found[3] else None) if found else None
+    if found is None:
+        return None
+    begun_us = int(found[3]) if found[3] else None
+    return FilePart(found[1], found[2], begun_us, int(found[4] or 0))

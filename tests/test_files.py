@@ -18,8 +18,16 @@ from functions import __main__ as server
 from shared import files, names, sources
 from shared.app import App, build
 from shared.domain import Caller, ImageRef, ImageRequest
-from shared.errors import DarkroomError, Forbidden, InvalidRequest, NotFound, PayloadTooLarge
-from shared.files import KEPT_FOR, LEAST_CHUNK_BYTES, UPLOAD_LIFE, File, Upload
+from shared.errors import (
+    DarkroomError,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    PayloadTooLarge,
+    QuotaExceeded,
+)
+from shared.file_objects import File
+from shared.files import KEPT_FOR, LEAST_CHUNK_BYTES, UPLOAD_LIFE, Upload
 from shared.storage import Storage
 from shared.storage.disk import Disk
 from shared.storage.gcs import Gcs
@@ -132,7 +140,8 @@ def test_chunks_may_go_to_any_instance_and_come_back_whole(
             assert [len(part) async for part in parts] == [STEP, STEP, 100_000]
             assert await files.delete(two, ME, upload.file_id)
             assert not await files.delete(one, ME, upload.file_id)
-            assert await left(one) == ()
+            (stone,) = await left(one)
+            assert stone.endswith("/deleted")
 
     play(tmp_path, story)
 
@@ -491,6 +500,89 @@ def test_an_upload_may_be_called_off(tmp_path: Path) -> None:
         assert await files.received(app, upload) == 0
         assert await left(app) == ()
         await files.abandon(app, upload)
+
+    play(tmp_path, story)
+
+
+def test_an_account_keeps_so_much_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_ACCOUNT_BYTES", 3 * STEP)
+
+    async def story(darkroom: Darkroom) -> None:
+        app = darkroom.app
+        await app.storage.put("files/acc_me2/mine/0000000000000000/deleted", b"", "text/plain", {})
+        await sent(app, of_bytes(STEP), "kept")
+        with pytest.raises(QuotaExceeded):
+            await begun(app)  # says nothing of its size: 2 GiB
+        with pytest.raises(QuotaExceeded, match="Delete some files"):
+            await begun(app, size=2 * STEP + 1)
+        one, two = await begun(app, size=2 * STEP), await begun(app, size=2 * STEP)
+        assert await files.receive(app, one, 0, of_bytes(STEP), last=False) == STEP
+        assert await files.receive(app, two, 0, of_bytes(STEP), last=False) == STEP
+        full = await refused(app, one, STEP, of_bytes(STEP), last=True)
+        assert isinstance(full, QuotaExceeded)
+        assert full.retry_after_s is None
+        # What lies there already is not counted again, and others have their own room.
+        assert await files.receive(app, two, 0, of_bytes(STEP), last=False) == STEP
+        assert await files.begin(
+            app, "acc_other", file_id=None, display_name="", mime_type="", size_bytes=3 * STEP
+        )
+        await files.delete(app, ME, "kept")
+        assert isinstance(await files.receive(app, one, STEP, of_bytes(STEP), last=True), File)
+        await files.abandon(app, two)
+        assert await begun(app, size=STEP)
+
+    play(tmp_path, story)
+
+
+def test_an_upload_does_not_bring_back_what_was_deleted(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        app = darkroom.app
+        upload = await begun(app, "mine", size=5)
+        await files.receive(app, upload, 0, b"12345", last=True)
+        await files.delete(app, ME, "mine")
+        for last in (True, False):
+            error = await refused(app, upload, 0, b"12345", last=last)
+            assert isinstance(error, Forbidden)
+        with pytest.raises(Forbidden, match="was deleted"):
+            await files.received(app, upload)
+        await files.abandon(app, upload)
+        assert await files.find(app, ME, "mine") is None
+        assert (await files.listed(app, ME, 10, None)).items == ()
+        darkroom.pass_time(MOMENT)
+        again = await begun(app, "mine", size=5)
+        await files.receive(app, again, 0, b"67890", last=True)
+        assert isinstance(await refused(app, upload, 0, b"12345", last=True), Forbidden)
+        assert await whole(app, "mine") == b"67890"
+        await files.delete(app, ME, "mine")
+        darkroom.pass_time(KEPT_FOR - MOMENT)
+        await files.expire(app)
+        assert len(await left(app)) == 1
+        darkroom.pass_time(MOMENT)
+        await files.expire(app)
+        assert await left(app) == ()
+
+    play(tmp_path, story)
+
+
+def test_a_file_deleted_while_another_instance_finishes_it_stays_deleted(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        app = darkroom.app
+        put, upload = app.storage.put, await begun(app, "mine")
+
+        async def late(name: str, *rest: object) -> bool:
+            if name.endswith("file.json"):
+                app.storage.put = put  # type: ignore[method-assign]
+                await files.receive(app, upload, 0, b"12345", last=True)
+                await files.delete(app, ME, "mine")
+            return await put(name, *rest)  # type: ignore[arg-type] # what came
+
+        app.storage.put = late  # type: ignore[method-assign, assignment] # a fault
+        assert isinstance(await refused(app, upload, 0, b"12345", last=True), Forbidden)
+        assert await files.find(app, ME, "mine") is None
+        (stone,) = await left(app)
+        assert stone.endswith("/deleted")
 
     play(tmp_path, story)
 
