@@ -4,9 +4,9 @@ changes only the address."""
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,8 +26,9 @@ from shared.errors import (
     DarkroomError,
     InvalidRequest,
     NotFound,
+    PayloadTooLarge,
 )
-from shared.generate import Admitted, Answer, Ask
+from shared.generate import Admitted, Answer, Ask, admit
 from shared.surfaces import (
     gemini_answer,
     gemini_errors,
@@ -112,9 +113,9 @@ async def _generate(request: Request, caller: Caller, place: Place) -> Response:
     call = await asyncio.to_thread(gemini_generate.read, fields, place.version, place.model, signer)
     continued = await _continued(caller, call.said, model)
     wanted = gemini_generate.wanted(call, model, place.model, delivery, continued=continued)
-    frame = gemini_answer.Frame(signer, _root(), place.version, words=wanted.words)
+    rendering = gemini_answer.Rendering(signer, _root(), place.version, words=wanted.words)
     events = request.query_params.get("alt") == "sse"
-    stream = gemini_answer.Stream(frame, place, events) if place.verb == _STREAM else None
+    stream = gemini_answer.Stream(rendering, place, events) if place.verb == _STREAM else None
     headers = {"content-disposition": "attachment"} if stream and events else {}
     try:
         understood = _Call(request, caller, place, wanted.request, fields, wanted.ignored)
@@ -126,14 +127,15 @@ async def _generate(request: Request, caller: Caller, place: Place) -> Response:
             return _show(reply.body(), surface.passed_over(wanted.ignored))
         whole = b"".join(stream.whole(reply))
         return Response(whole, headers=headers, media_type=stream.media_type)
-    if stream is not None:
-        again = admitted.standing.request is not None
-        headers |= surface.headers(admitted.record, ignored, replayed=again)
-        nobody = streaming.sketchbook()
-        return await streaming.stream(admitted, nobody, stream, delivery, headers)
-    answer = await _ended(admitted)
+    headers |= surface.headers(admitted.record, ignored, replayed=admitted.replayed)
+    try:
+        if stream is not None:
+            return await streaming.stream(admitted, None, stream, delivery, headers)
+        answer = await _ended(admitted)
+    except DarkroomError as error:
+        return _failed(request, error, headers)
     pictures = await http.shown(answer, delivery)
-    shown = frame.of(answer.record, pictures, answer.error).body()
+    shown = rendering.of(answer.record, pictures, answer.error).body()
     return _show(shown, surface.headers(answer.record, ignored, replayed=answer.replayed))
 
 
@@ -152,7 +154,11 @@ async def _predict(request: Request, caller: Caller, place: Place) -> Response:
         http.note(error)
         shown = gemini_predict.body((), error.message, root, reasons=wanted.reasons)
         return _show(shown, surface.passed_over(wanted.ignored))
-    answer = await _ended(admitted)
+    try:
+        answer = await _ended(admitted)
+    except DarkroomError as error:
+        headers = surface.headers(admitted.record, ignored, replayed=admitted.replayed)
+        return _failed(request, error, headers)
     pictures = await http.shown(answer, delivery)
     filtered = gemini_predict.filtered(answer.record, answer.error)
     shown = gemini_predict.body(pictures, filtered, root, reasons=wanted.reasons)
@@ -161,11 +167,11 @@ async def _predict(request: Request, caller: Caller, place: Place) -> Response:
 
 async def _count_tokens(request: Request, _: Caller, place: Place) -> Response:
     """What contents come to, by a rule of thumb."""
-    model, fields = surface.model(place.model), await _fields(request)
-    message = await asyncio.to_thread(validated, CountTokensRequest, fields, place.version)
+    model = surface.model(place.model)
     if model is None:
-        every, today = http.app().catalogue.models.values(), http.app().today()
-        model = next(model for model in every if model.live(today))
+        raise Refusal(400, f"Models count tokens differently: name one instead of {place.model}.")
+    fields = await _fields(request)
+    message = await asyncio.to_thread(validated, CountTokensRequest, fields, place.version)
     contents = gemini_tokens.contents_of(message)
     return _show(gemini_tokens.counted(contents, model.source_tokens))
 
@@ -183,13 +189,13 @@ async def upload_file(request: Request) -> Response:
     no key comes with the bytes."""
     app, place, token = http.app(), _place(request), request.query_params.get("upload_id")
     if token is not None:
-        data = await http.body(request)
-        step = await google_files.step(app, token, request.headers, data)
+        body_of = partial(_body, request)
+        step = await google_files.step(app, token, request.headers, body_of)
         if step.file is None:
             return Response(headers=step.headers, media_type="text/plain")
         file = gemini_files.uploaded(step.file, _root(), place.version)
         return _show({"file": file}, step.headers)
-    caller, text = await _caller(request), await http.body(request, http.MAX_PUBLIC_BODY_BYTES)
+    caller, text = await _caller(request), await _body(request, google_files.MAX_START_BYTES)
     begun = await google_files.begin(app, caller.account_id, place.version, request.headers, text)
     query = urlencode({"upload_id": begun, "upload_protocol": "resumable"})
     url = f"{_root()}/upload/{place.version}/files?{query}"
@@ -226,6 +232,8 @@ async def download_file(request: Request) -> Response:
 async def delete_file(request: Request) -> Response:
     """Forget an uploaded file."""
     caller, place = await _caller(request), _place(request)
+    if place.verb:
+        raise gemini_errors.unknown_path()
     await google_files.forget(http.app(), caller.account_id, place.model)
     return _show({})
 
@@ -235,14 +243,22 @@ async def _admitted(call: _Call) -> tuple[Admitted, tuple[str, ...]]:
     value or a file."""
     said = {"model": call.place.model, "body": call.fields}
     fingerprint = await asyncio.to_thread(body.fingerprint, NAME, said, body.Files())
-    key, repeated = http.idempotency_key(call.request), surface.repeated(call.request)
     asked = replace(call.asked, timeout_s=_timeout_s(call.request, call.asked.timeout_s))
-    ask = Ask(call.caller, asked, fingerprint, key, NAME, repeated=repeated)
+    ask = Ask(
+        call.caller,
+        asked,
+        fingerprint,
+        http.idempotency_key(call.request),
+        NAME,
+        repeated=surface.repeated(call.request),
+    )
+    # Google's SDKs do not say that they send something again.
+    ask = replace(ask, repeated=ask.repeated or http.app().tries.late(ask.sent))
     try:
-        admitted, left_out = await surface.admitted(ask, "contents")
+        admitted = await admit(http.app(), ask)
     except (InvalidRequest, NotFound) as error:
         raise gemini_errors.of_request(error, asked, call.place) from error
-    return admitted, (*call.ignored, *left_out)
+    return admitted, (*call.ignored, *(("contents",) if admitted.trimmed else ()))
 
 
 async def _ended(admitted: Admitted) -> Answer:
@@ -274,6 +290,15 @@ async def _fields(request: Request) -> dict[str, Any]:
         return await http.fields(request)
     except InvalidRequest as error:
         raise Refusal(400, f"Invalid JSON payload received. {error.message}") from error
+
+
+async def _body(request: Request, most_bytes: int) -> bytes:
+    """The bytes of a file, or those that announce one. Raises PayloadTooLarge."""
+    most = min(most_bytes, http.MAX_BODY_BYTES)
+    try:
+        return await http.body(request, most)
+    except PayloadTooLarge as error:
+        raise PayloadTooLarge(f"This body has at most {most} bytes.", param="body") from error
 
 
 def _timeout_s(request: Request, default: float) -> float:
@@ -317,12 +342,16 @@ def _spoken(handler: http.Handler) -> http.Handler:
 
 
 def _refused(request: Request, error: DarkroomError) -> Response:
+    """The answer to what was not let in."""
+    known = {} if error.request_id is None else {"x-request-id": error.request_id}
+    return _failed(request, error, known)
+
+
+def _failed(request: Request, error: DarkroomError, headers: Mapping[str, str]) -> Response:
     """An error of ours as Google puts it."""
     http.note(error)
-    headers = {} if error.request_id is None else {"x-request-id": error.request_id}
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
-    return _problem(request, gemini_errors.refusal_of(error, _place(request)), headers)
+    sent = {**headers, **http.wait(error.retry_after_s)}
+    return _problem(request, gemini_errors.refusal_of(error, _place(request)), sent)
 
 
 def _problem(request: Request, refusal: Refusal, headers: Mapping[str, str]) -> Response:

@@ -52,7 +52,7 @@ EXPOSED = (
     "x-request-id", "retry-after", "retry-after-ms", "location", "idempotent-replayed",
     "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
     "x-should-retry", "x-darkroom-ignored", "x-darkroom-size", "x-goog-upload-url",
-    "x-goog-upload-status",
+    "x-goog-upload-status", "x-goog-upload-size-received", "openai-processing-ms",
 )  # fmt: skip
 """Headers of answers that a page of another origin may read."""
 T = TypeVar("T")
@@ -143,7 +143,10 @@ def _endpoint(handlers: Mapping[str, Handler], refused: Refuse) -> Handler:
         _follow_trace(request)
         method = "GET" if request.method == "HEAD" else request.method
         try:
-            return await handlers[method](request)
+            response = await handlers[method](request)
+            # What is echoed of a request is never to be taken for a page.
+            response.headers.setdefault("x-content-type-options", "nosniff")
+            return response
         except DarkroomError as error:
             return refused(request, error)
         except ClientDisconnect:
@@ -328,15 +331,18 @@ def _problem(
     problem: Problem, status: int, request_id: str | None, headers: Mapping[str, str]
 ) -> Response:
     """The status, the body and, where waiting helps, Retry-After."""
-    headers = dict(headers)
+    headers = {**headers, **wait(problem.retry_after_s)}
     if request_id is not None:
         headers["x-request-id"] = request_id
-    if problem.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, math.ceil(problem.retry_after_s)))
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     shown = view.ErrorView(error=view.of_problem(problem, request_id))
     return show(shown, status=status, headers=headers)
+
+
+def wait(after_s: float | None) -> dict[str, str]:
+    """Retry-After, in whole seconds, where waiting helps."""
+    return {} if after_s is None else {"retry-after": str(max(1, math.ceil(after_s)))}
 
 
 def _follow_trace(request: Request) -> None:

@@ -20,7 +20,7 @@ from shared.app import new_id
 from shared.body import Files
 from shared.domain import Caller, Delivery, Json
 from shared.errors import DarkroomError
-from shared.generate import Admitted, Ask
+from shared.generate import Admitted, Ask, admit
 from shared.providers import Inline
 from shared.surfaces import (
     Asked,
@@ -124,11 +124,13 @@ async def _answered(call: _Call, make_frames: Callable[[Admitted], Frames]) -> R
     """Let the request in and answer it, at once or in events. What goes wrong once it is in has
     the headers of its account too."""
     sketches = streaming.sketchbook()
-    admitted, left_out = await _admitted(call, sketches)
-    frames, again = make_frames(admitted), admitted.standing.request is not None
-    ignored = (*call.asked.ignored, *left_out)
-    headers = openai_headers.of_request(admitted.standing, http.app().clock())
-    headers |= surface.headers(admitted.record, ignored, replayed=again)
+    admitted = await _admitted(call, sketches)
+    frames = make_frames(admitted)
+    ignored = (*call.asked.ignored, *(("messages",) if admitted.trimmed else ()))
+    headers = openai_headers.of_request(
+        admitted.standing, http.app().clock(), replayed=admitted.replayed
+    )
+    headers |= surface.headers(admitted.record, ignored, replayed=admitted.replayed)
     try:
         if call.asked.stream:
             return await streaming.stream(admitted, sketches, frames, call.delivery, headers)
@@ -143,9 +145,7 @@ async def _answered(call: _Call, make_frames: Callable[[Admitted], Frames]) -> R
         return _problem(call.request, error, headers)
 
 
-async def _admitted(
-    call: _Call, sketches: asyncio.Queue[Inline]
-) -> tuple[Admitted, tuple[str, ...]]:
+async def _admitted(call: _Call, sketches: asyncio.Queue[Inline]) -> Admitted:
     asked = call.asked
     fingerprint = await asyncio.to_thread(body.fingerprint, call.endpoint, asked.fields, call.files)
     ask = Ask(
@@ -157,7 +157,7 @@ async def _admitted(
         repeated=surface.repeated(call.request),
         sketches=sketches if asked.request.partial_images else None,
     )
-    return await surface.admitted(ask, "messages")
+    return await admit(http.app(), ask)
 
 
 def _form(request: Request) -> openai_errors.Form:

@@ -4,7 +4,8 @@ pictures at the end. The connection may break at any of these; the work goes on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from starlette.responses import Response, StreamingResponse
@@ -53,15 +54,17 @@ def sketchbook() -> asyncio.Queue[Inline]:
 
 async def stream(
     admitted: Admitted,
-    sketches: asyncio.Queue[Inline],
+    sketches: asyncio.Queue[Inline] | None,
     frames: Frames,
     delivery: Delivery,
     headers: Mapping[str, str],
 ) -> Response:
-    """The stream of a request. One that fails before anything was sent is raised, so that the
-    answer has a status."""
+    """The stream of a request, with its sketches where there are to be some. One that fails before
+    anything was sent is raised, so that the answer has a status."""
     work = asyncio.ensure_future(admitted.end())
-    steps = _steps(work, sketches)
+    # Whoever hangs up before the first byte leaves nobody to hear of an error.
+    work.add_done_callback(lambda done: done.cancelled() or done.exception())
+    steps = _steps(work, sketches or sketchbook())
     try:
         first: list[Inline | None] = [await anext(steps)]
     except StopAsyncIteration:
@@ -72,12 +75,20 @@ async def stream(
 
     async def body() -> AsyncIterator[bytes]:
         try:
-            for step in first:
-                yield _frame(frames, step)
-            async for step in steps:
-                yield _frame(frames, step)
-            async for chunk in _closing(work, frames, delivery):
+            async with contextlib.aclosing(steps):
+                for step in first:
+                    yield _frame(frames, step)
+                async for step in steps:
+                    yield _frame(frames, step)
+            for chunk in await _end(work, frames, delivery):
                 yield chunk
+        except DarkroomError as error:
+            log.event("stream.failed", severity="WARNING", code=error.code, private=error.private)
+            yield frames.failed(error)
+        except Exception as error:
+            # The status has long been sent: nothing may be raised any more.
+            log.crash("stream.crashed", error)
+            yield frames.failed(Internal("Something broke here. Try again."))
         finally:
             work.cancel()
 
@@ -90,7 +101,7 @@ def _frame(frames: Frames, step: Inline | None) -> bytes:
 
 async def _steps(
     work: asyncio.Future[Answer], sketches: asyncio.Queue[Inline]
-) -> AsyncIterator[Inline | None]:
+) -> AsyncGenerator[Inline | None, None]:
     """What comes before the end: sketches, and None for each silence."""
     listening = asyncio.ensure_future(sketches.get())
     try:
@@ -108,21 +119,10 @@ async def _steps(
         listening.cancel()
 
 
-async def _closing(
-    work: asyncio.Future[Answer], frames: Frames, delivery: Delivery
-) -> AsyncIterator[bytes]:
-    """The answer, or its error. Nothing is raised: the status has long been sent."""
-    try:
-        answer = work.result()
-        refused = frames.refusal(answer)
-        if refused is not None:
-            raise refused
-        pictures = await http.shown(answer, delivery)
-        for chunk in frames.ended(answer, pictures):
-            yield chunk
-    except DarkroomError as error:
-        log.event("stream.failed", severity="WARNING", code=error.code, private=error.private)
-        yield frames.failed(error)
-    except Exception as error:
-        log.crash("stream.crashed", error)
-        yield frames.failed(Internal("Something broke here. Try again."))
+async def _end(work: asyncio.Future[Answer], frames: Frames, delivery: Delivery) -> Iterable[bytes]:
+    """The whole answer. Raises the error it came to."""
+    answer = work.result()
+    refused = frames.refusal(answer)
+    if refused is not None:
+        raise refused
+    return frames.ended(answer, await http.shown(answer, delivery))

@@ -4,17 +4,14 @@ whether a conversation can be gone on from, and the headers of ours that every a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from starlette.requests import Request
 
 from functions import http
-from shared import routing, sources
+from shared import names, routing
 from shared.catalogue.rows import Model
 from shared.domain import Caller, Record
-from shared.errors import PayloadTooLarge
-from shared.generate import Admitted, Ask, admit
 from shared.surfaces import listed
 
 DELIVERY = "x-darkroom-delivery"
@@ -41,7 +38,8 @@ def repeated(request: Request) -> bool:
 
 
 async def goes_on(caller: Caller, earlier: str, wanted: Model | None) -> bool:
-    """Whether an earlier request can be gone on from with a model: both have to keep turns."""
+    """Whether an earlier request can be gone on from with a model: both have to keep turns, and
+    that one's has to be there still."""
     if wanted is not None and not wanted.multi_turn:
         return False
     app = http.app()
@@ -49,24 +47,8 @@ async def goes_on(caller: Caller, earlier: str, wanted: Model | None) -> bool:
     if record is None or record.status != "succeeded" or record.sandbox != caller.test:
         return False
     made_by = app.catalogue.models.get(record.model)
-    return made_by is not None and made_by.multi_turn
-
-
-async def admitted(ask: Ask, history: str) -> tuple[Admitted, tuple[str, ...]]:
-    """Let a request in; also, the name of the field with its conversation where that is too long to
-    be gone on from whole: then its beginning is left out."""
-    whole = ask.request.max_turns or 0
-    turns = min(whole, sources.MAX_TURNS)
-    while True:
-        fewer = replace(ask, request=replace(ask.request, max_turns=turns))
-        try:
-            if turns == whole:
-                return await admit(http.app(), ask), ()
-            return await admit(http.app(), fewer), (history,)
-        except PayloadTooLarge as error:
-            if error.param != "previous_request_id" or turns < 2:
-                raise
-            turns //= 2
+    kept = made_by is not None and made_by.multi_turn
+    return kept and bool(await app.storage.list(names.turn(record.id)))
 
 
 def headers(record: Record, ignored: Sequence[str], *, replayed: bool) -> dict[str, str]:

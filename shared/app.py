@@ -28,6 +28,7 @@ from shared.links import Links
 from shared.oauth import ServiceAccount
 from shared.pacer import Pacer
 from shared.records import Records
+from shared.repeats import Tries
 from shared.sandbox import InProcess, Sandbox
 from shared.settings import BadSettings, Settings
 from shared.sources import Loader
@@ -70,6 +71,7 @@ class App:
     new_id: Callable[[], str] = new_id
     sleep: Sleep = asyncio.sleep
     random: Random = field(default_factory=Random)
+    tries: Tries = field(default_factory=Tries)
     _work: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
     def spawn(self, request_id: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -78,6 +80,12 @@ class App:
         self._work[request_id] = task
         task.add_done_callback(lambda _: self._work.pop(request_id, None))
         return task
+
+    async def wait_for(self, request_id: str, deadline: float) -> None:
+        """Wait for a request's work until the deadline, on the loop's clock, if it is done here."""
+        if request_id in self._work:
+            left_s = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait({self._work[request_id]}, timeout=max(0.0, left_s))
 
     def works_on(self, request_id: str) -> bool:
         """Whether this process is at a request right now."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared import admission, cache, ledger, log, names, pixels, pricing, repeats, routing, sources
@@ -63,6 +63,11 @@ class Ask:
     repeated: bool = False
     sketches: asyncio.Queue[Inline] | None = None
 
+    @property
+    def sent(self) -> repeats.Sent:
+        """By what it is known when it is sent again."""
+        return self.caller.key_id, self.fingerprint
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -86,13 +91,18 @@ class Answer:
 
 @dataclass(frozen=True)
 class Admitted:
-    """A request let in, or found again: its record and its account as they stood, and the work
-    that ends it. `deadline` is on the loop's clock."""
+    """A request let in, or found again (`replayed`): its record and its account as they stood, and
+    the work that ends it. `deadline` is on the loop's clock; `trimmed` says that fewer turns of its
+    conversation count than were asked for."""
 
+    app: App = field(repr=False)
+    ask: Ask
     record: Record
     standing: Standing
-    work: asyncio.Future[Answer]
+    work: asyncio.Future[Answer] = field(repr=False)
     deadline: float
+    replayed: bool = False
+    trimmed: bool = False
 
     async def end(self) -> Answer:
         """The end of the work, or OutcomeUnknown when the caller's time is up first: the work goes
@@ -106,6 +116,7 @@ class Admitted:
                 f"/account/requests/{self.record.id}.",
             )
             late.request_id = self.record.id
+            self.app.tries.told_late(self.ask.sent)
             raise late from error
 
 
@@ -119,11 +130,18 @@ async def admit(app: App, ask: Ask) -> Admitted:
     """Let a request in and begin its work; what cannot be let in is raised, and leaves nothing
     behind."""
     deadline = asyncio.get_running_loop().time() + ask.request.timeout_s
-    caller, request_id = ask.caller, _request_id(app, ask)
+    request_id = _request_id(app, ask)
     if ask.repeated and ask.idempotency_key is None:
-        earlier = await repeats.find(app, caller, ask.fingerprint)
-        request_id = earlier.id if earlier else request_id
+        operation = ask.request.operation
+        first = await repeats.find(app, ask.caller, ask.fingerprint, operation)
+        request_id = first.id if first else request_id
     log.request_id.set(request_id)
+    with app.tries.entering(ask.sent, request_id):
+        return await _admit(app, ask, request_id, deadline)
+
+
+async def _admit(app: App, ask: Ask, request_id: str, deadline: float) -> Admitted:
+    caller = ask.caller
     standing = await app.records.look(caller.account_id, request_id)
     if standing.request is not None:
         return _found_again(app, ask, standing.request, standing, deadline)
@@ -154,11 +172,12 @@ async def admit(app: App, ask: Ask) -> Admitted:
     except admission.Taken as taken:
         return _found_again(app, ask, taken.record, standing, deadline)
     if earlier is not None:
-        cached = Answer(await settle_from_cache(app, record, earlier))
-        return Admitted(record, standing, _done(cached), deadline)
-    errand = Errand(record.id, record.sandbox, deadline, ask.sketches)
-    work = app.spawn(record.id, _finish(app, record, request, routes, errand))
-    return Admitted(record, standing, work, deadline)
+        work = _done(Answer(await settle_from_cache(app, record, earlier)))
+    else:
+        errand = Errand(record.id, record.sandbox, deadline, ask.sketches)
+        work = app.spawn(record.id, _finish(app, record, request, routes, errand))
+    trimmed = len(request.turns) < (request.max_turns or 0)
+    return Admitted(app, ask, record, standing, work, deadline, trimmed=trimmed)
 
 
 async def in_base64(app: App, answer: Answer, delivery: Delivery) -> tuple[str | None, ...]:
@@ -308,20 +327,21 @@ def _request_id(app: App, ask: Ask) -> str:
 def _found_again(
     app: App, ask: Ask, record: Record, standing: Standing, deadline: float
 ) -> Admitted:
-    """The request that was begun under this id before. Who sends the same again because no answer
-    came waits for the first one's; under an idempotency key that is refused."""
+    """The request that was begun under this id before. Who says that this is the same once more
+    waits for its answer; who only uses its idempotency key again is told to wait."""
     if record.fingerprint != ask.fingerprint:
         raise IdempotencyConflict("This idempotency key was used before with another body.")
     if record.deleted:
         raise NotFound("The request of this idempotency key has been deleted.")
     if not record.open:
-        return Admitted(record, standing, _done(Answer(record, replayed=True)), deadline)
-    if not ask.repeated or ask.idempotency_key is not None:
+        work = _done(Answer(record, replayed=True))
+    elif ask.repeated:
+        work = asyncio.create_task(_ended_elsewhere(app, record, deadline))
+    else:
         busy = InProgress("This request is still running.", retry_after_s=2.0)
         busy.request_id = record.id
         raise busy
-    work = asyncio.create_task(_ended_elsewhere(app, record, deadline))
-    return Admitted(record, standing, work, deadline)
+    return Admitted(app, ask, record, standing, work, deadline, replayed=True)
 
 
 async def _ended_elsewhere(app: App, record: Record, deadline: float) -> Answer:

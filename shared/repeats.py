@@ -1,46 +1,148 @@
 """What a client sends again because no answer came. SDKs repeat a POST that failed or took too long
 without a key that says so, and count the repeats in a header (`x-stainless-retry-count`; openai
-3.52). The first one's answer is found by the hash of the body, so that nothing is paid twice."""
+3.52). The first try's answer is found by the hash of the body, so that nothing is paid twice.
+
+What is repeated may also have been refused, and then there is no record of it but here, in this
+process; an older answer to the same body is not what its sender waits for."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from shared.app import App
-from shared.domain import Caller, Record
+from shared import log
+from shared.domain import Caller, Operation, Record
+from shared.errors import DarkroomError, OutcomeUnknown
 from shared.records import RequestFilter
 
-WINDOW = timedelta(minutes=45)
-"""How far back the first one may lie: the time of three tries of ten minutes, and of the waits."""
-_PAGE = 100
-_PAGES = 10
+if TYPE_CHECKING:
+    # The App keeps the tries.
+    from shared.app import App
+
+LOST = timedelta(seconds=30)
+"""How long ago an answer may have been given that did not arrive: SDKs wait at most eight seconds
+before they repeat by themselves."""
+WINDOW = timedelta(minutes=20)
+"""How far back the first try may lie: an SDK's ten minutes, and what a late one may take on top."""
+_PAGE = 50
+_PAGES = 4
 _LOOK_S = 1.0
+_LONGEST_LOOK_S = 5.0
+_REMEMBERED = 10_000
+Sent = tuple[str, str]
+"""A key's id and the hash of a body: what is sent again."""
 
 
-async def find(app: App, caller: Caller, fingerprint: str) -> Record | None:
-    """The latest request of this key with the same body that runs or has succeeded. One that failed
-    is no answer to anybody."""
+class Tries:
+    """What this process knows of requests: which are on their way in, under which id one was let in
+    last or that it was refused, and whose sender was told that it takes longer."""
+
+    def __init__(self) -> None:
+        self._entering: dict[Sent, set[asyncio.Event]] = {}
+        self._last: OrderedDict[Sent, str | None] = OrderedDict()
+        self._late: OrderedDict[Sent, str | None] = OrderedDict()
+
+    @contextmanager
+    def entering(self, sent: Sent, request_id: str) -> Iterator[None]:
+        """While a request is let in, or refused."""
+        through = asyncio.Event()
+        self._entering.setdefault(sent, set()).add(through)
+        self._late.pop(sent, None)
+        try:
+            yield
+            _remember(self._last, sent, request_id)
+        except DarkroomError:
+            _remember(self._last, sent, None)
+            raise
+        finally:
+            through.set()
+            self._entering[sent].discard(through)
+            if not self._entering[sent]:
+                del self._entering[sent]
+
+    async def through(self, sent: Sent) -> None:
+        """Wait until what is on its way in is in, or refused."""
+        for one in tuple(self._entering.get(sent, ())):
+            await one.wait()
+
+    def refused(self, sent: Sent) -> bool:
+        """Whether it was refused when it was sent here last."""
+        return self._last.get(sent, "") is None
+
+    def last(self, sent: Sent) -> str | None:
+        """Under which id it was let in when it was sent here last."""
+        return self._last.get(sent)
+
+    def late(self, sent: Sent) -> bool:
+        """Whether its sender was told that it is not finished, and has not come back since."""
+        return sent in self._late
+
+    def told_late(self, sent: Sent) -> None:
+        """Its sender is told so now."""
+        _remember(self._late, sent, None)
+
+
+async def find(app: App, caller: Caller, fingerprint: str, operation: Operation) -> Record | None:
+    """The first try of what is sent again: the latest request of this key with the same body, if it
+    still runs or its answer may have been lost on the way. Otherwise nobody waits for it."""
+    sent = (caller.key_id, fingerprint)
+    await app.tries.through(sent)
+    if app.tries.refused(sent):
+        return None
+    last = app.tries.last(sent)
+    record = await app.records.request(caller.account_id, last) if last else None
+    if record is None or not _awaited(record, app.clock()):
+        record = await _elsewhere(app, caller, fingerprint, operation)
+    return record if record is not None and _awaited(record, app.clock()) else None
+
+
+def _awaited(record: Record, now: datetime) -> bool:
+    """Whether somebody may wait for its answer still."""
+    ended = record.completed_at
+    lost = record.status == "succeeded" and ended is not None and ended >= now - LOST
+    return record.open or lost
+
+
+async def _elsewhere(
+    app: App, caller: Caller, fingerprint: str, operation: Operation
+) -> Record | None:
+    """The latest request of this key with the same body, whichever process let it in."""
     since, cursor = app.clock() - WINDOW, None
     for _ in range(_PAGES):
-        page = await app.records.requests(caller.account_id, RequestFilter(), _PAGE, cursor)
+        where = RequestFilter(operation=operation)
+        page = await app.records.requests(caller.account_id, where, _PAGE, cursor)
         for record in page.items:
             if record.created_at < since:
                 return None
-            ended_well = record.open or record.status == "succeeded"
-            same = (record.key_id, record.fingerprint) == (caller.key_id, fingerprint)
-            if same and ended_well:
+            if (record.key_id, record.fingerprint) == (caller.key_id, fingerprint):
                 return record
         cursor = page.cursor
         if cursor is None:
-            break
+            return None
+    log.event("repeat.not_found_among_so_many", severity="WARNING", looked_at=_PAGE * _PAGES)
     return None
 
 
 async def ended(app: App, record: Record, deadline: float) -> Record:
-    """The record once it has ended, wherever it runs, or as it stands at the deadline."""
-    while record.open and asyncio.get_running_loop().time() < deadline:
-        await app.sleep(_LOOK_S)
-        found = await app.records.look(record.account_id, record.id)
-        record = found.request or record
-    return record
+    """The record once it has ended, wherever it runs. Raises OutcomeUnknown at the deadline."""
+    pause_s = _LOOK_S
+    await app.wait_for(record.id, deadline)
+    while True:
+        record = await app.records.request(record.account_id, record.id) or record
+        if not record.open:
+            return record
+        if asyncio.get_running_loop().time() >= deadline:
+            raise OutcomeUnknown("This request is not finished yet. It goes on.")
+        await app.sleep(pause_s)
+        pause_s = min(_LONGEST_LOOK_S, pause_s * 1.5)
+
+
+def _remember(kept: OrderedDict[Sent, str | None], sent: Sent, request_id: str | None) -> None:
+    kept[sent] = request_id
+    kept.move_to_end(sent)
+    while len(kept) > _REMEMBERED:
+        kept.popitem(last=False)

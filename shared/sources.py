@@ -230,17 +230,23 @@ async def _continued(request_id: str | None, loader: Loader) -> str | None:
 async def _turns(
     earlier: str | None, most: int | None, loader: Loader, budget: _Budget
 ) -> tuple[Turn, ...]:
-    """The conversation so far, oldest first. Whose the requests before the last are has been
-    checked for each, when the next was made."""
+    """The conversation so far, oldest first: all of it, or `most` turns at the end of it, or as
+    many of these as there are and fit. Whose the requests before the last are has been checked for
+    each, when the next was made."""
     turns: list[Turn] = []
     while earlier is not None and len(turns) != most:
-        if len(turns) == MAX_TURNS:
-            raise InvalidRequest(
-                f"The conversation has more than {MAX_TURNS} turns. Start a new one from its last "
-                "image.",
-                param=_PREVIOUS,
-            )
-        turn, earlier = await _turn(earlier, loader.storage, budget)
+        try:
+            if len(turns) == MAX_TURNS:
+                raise InvalidRequest(
+                    f"The conversation has more than {MAX_TURNS} turns. Start a new one from its "
+                    "last image.",
+                    param=_PREVIOUS,
+                )
+            turn, earlier = await _turn(earlier, loader.storage, budget)
+        except (InvalidRequest, PayloadTooLarge):
+            if most is None or not turns:
+                raise
+            break
         turns.append(turn)
     return tuple(reversed(turns))
 

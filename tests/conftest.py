@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import os
 import socket
 import ssl
 from typing import Any
@@ -19,8 +20,8 @@ pytest_plugins = [
     "tests.emulators.storage",
 ]
 
-# How long an example takes says more of the machine than of the code.
-settings.register_profile("untimed", deadline=None)
+# How long an example takes says more of the machine than of the code. CI looks at more of them.
+settings.register_profile("untimed", deadline=None, max_examples=100 if "CI" in os.environ else 40)
 settings.load_profile("untimed")
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from shared import body, repeats
-from shared.domain import Caller
-from shared.errors import DarkroomError, InProgress
+from shared.domain import Caller, Limits
+from shared.errors import DarkroomError, InProgress, OutcomeUnknown, RateLimited
 from shared.generate import Answer, Ask, admit, run
 from tests.darkroom import Darkroom, play
 from tests.upstream import picture, refusal
@@ -65,15 +65,82 @@ def test_a_repeat_waits_for_the_first_while_it_runs(tmp_path: Path) -> None:
     play(tmp_path, story, picture())
 
 
-def test_a_repeat_under_an_idempotency_key_is_told_to_wait_as_the_contract_says(
-    tmp_path: Path,
-) -> None:
+@pytest.mark.parametrize("repeated", [True, False])
+def test_under_an_idempotency_key_only_who_repeats_waits(tmp_path: Path, repeated: bool) -> None:
     async def story(darkroom: Darkroom) -> None:
         ask = replace(await asked(darkroom, await darkroom.live_key()), idempotency_key="k")
         admitted = await admit(darkroom.app, ask)
-        with pytest.raises(InProgress):
-            await run(darkroom.app, replace(ask, repeated=True))
+        again = replace(ask, repeated=repeated)
+        if repeated:
+            assert (await run(darkroom.app, again)).record.id == admitted.record.id
+        else:
+            with pytest.raises(InProgress):
+                await run(darkroom.app, again)
         await admitted.end()
+
+    play(tmp_path, story, picture())
+
+
+def test_a_repeat_waits_for_a_first_try_that_is_not_in_yet(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        ask = await asked(darkroom, await darkroom.live_key())
+        first = asyncio.create_task(run(darkroom.app, ask))
+        await asyncio.sleep(0)
+        again = await run(darkroom.app, replace(ask, repeated=True))
+        assert again.record.id == (await first).record.id
+        assert len(await charged(darkroom, ask.caller)) == 1
+
+    play(tmp_path, story, picture())
+
+
+def test_a_repeat_of_what_was_refused_is_no_repeat_of_what_was_answered(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        darkroom.pass_time(timedelta(seconds=45))
+        ask = await asked(darkroom, await darkroom.live_key(limits=Limits(rpm=1)))
+        first = await run(darkroom.app, ask)
+        with pytest.raises(RateLimited):
+            await run(darkroom.app, ask)
+        # The next minute comes before the first answer counts as received.
+        darkroom.pass_time(timedelta(seconds=20))
+        second = await run(darkroom.app, replace(ask, repeated=True))
+        assert second.record.id != first.record.id
+
+    play(tmp_path, story, picture(), picture())
+
+
+def test_a_repeat_of_what_failed_is_no_repeat_of_what_was_answered(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        ask = await asked(darkroom, await darkroom.live_key())
+        first = await run(darkroom.app, ask)
+        darkroom.pass_time(timedelta(seconds=1))
+        assert (await run(darkroom.app, ask)).error is not None
+        darkroom.pass_time(timedelta(seconds=1))
+        third = await run(darkroom.app, replace(ask, repeated=True))
+        assert third.record.id != first.record.id
+        assert third.record.status == "succeeded"
+
+    bad = refusal(400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
+    play(tmp_path, story, picture(), bad, picture())
+
+
+def test_a_first_try_is_found_among_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats, "_PAGE", 1)
+
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key()
+        ask = await asked(darkroom, key)
+        first = await run(darkroom.app, ask)
+        for prompt in ("a plate", "a spoon", "a fork"):
+            darkroom.pass_time(timedelta(seconds=1))
+            await run(darkroom.app, await asked(darkroom, key, prompt=prompt))
+        # Another instance knows of it by its record only.
+        darkroom.app.tries = repeats.Tries()
+        again = await run(darkroom.app, replace(ask, repeated=True))
+        assert again.record.id == first.record.id
+        darkroom.app.tries = repeats.Tries()
+        monkeypatch.setattr(repeats, "_PAGES", 3)
+        again = await run(darkroom.app, replace(ask, repeated=True))
+        assert again.record.id != first.record.id
 
     play(tmp_path, story, picture())
 
@@ -89,7 +156,7 @@ def test_what_is_no_repeat_is_made_anew(tmp_path: Path, changed: str) -> None:
         if changed == "key":
             ask = replace(ask, caller=replace(ask.caller, key_id="key_other"))
         if changed == "late":
-            darkroom.pass_time(repeats.WINDOW + timedelta(seconds=1))
+            darkroom.pass_time(repeats.LOST + timedelta(seconds=1))
         second = await run(darkroom.app, replace(ask, repeated=True))
         assert second.record.id != first.record.id
         assert second.record.status == "succeeded"
@@ -114,7 +181,33 @@ def test_waiting_ends_with_the_callers_time(tmp_path: Path) -> None:
         ask = await asked(darkroom, await darkroom.live_key())
         admitted = await admit(darkroom.app, ask)
         now = asyncio.get_running_loop().time()
-        assert (await repeats.ended(darkroom.app, admitted.record, now)).open
+        with pytest.raises(OutcomeUnknown):
+            await repeats.ended(darkroom.app, admitted.record, now)
         await admitted.end()
+
+
+def test_another_instance_looks_until_it_has_ended(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        admitted = await admit(darkroom.app, await asked(darkroom, await darkroom.live_key()))
+        elsewhere = replace(darkroom.app, _work={})
+        later = asyncio.get_running_loop().time() + 60
+        ended = await repeats.ended(elsewhere, admitted.record, later)
+        assert (ended.id, ended.status) == (admitted.record.id, "succeeded")
+        assert darkroom.slept[0] == 1.0
+
+    play(tmp_path, story, picture())
+
+
+def test_who_was_told_to_look_later_finds_the_first_answer(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        ask = await asked(darkroom, await darkroom.live_key())
+        admitted = await admit(darkroom.app, ask)
+        assert not darkroom.app.tries.late(ask.sent)
+        with pytest.raises(OutcomeUnknown):
+            await replace(admitted, deadline=0.0).end()
+        assert darkroom.app.tries.late(ask.sent)
+        again = await run(darkroom.app, replace(ask, repeated=True))
+        assert again.record.id == admitted.record.id
+        assert not darkroom.app.tries.late(ask.sent)
 
     play(tmp_path, story, picture())

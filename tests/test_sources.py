@@ -447,3 +447,31 @@ def test_a_conversation_with_a_deleted_turn_cannot_be_continued(tmp_path: Path) 
     )
     assert isinstance(error, InvalidRequest)
     assert "req_2" in error.message
+
+
+@pytest.mark.parametrize(
+    ("most", "lost", "short_by", "found"),
+    [
+        (2, "", 0, ["prompt 2", "prompt 3"]),
+        (9, "", 0, ["prompt 1", "prompt 2", "prompt 3"]),
+        (9, "turns/req_1", 0, ["prompt 2", "prompt 3"]),
+        (9, "", 1, ["prompt 2", "prompt 3"]),
+    ],
+)
+def test_who_says_how_many_turns_count_gets_those_that_are_there_and_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, lost: str, short_by: int,
+    found: list[str],
+) -> None:  # fmt: skip
+    objects = chain(3)
+    most_bytes = sum(map(len, objects.values())) - short_by
+    monkeypatch.setattr(sources, "MAX_TOTAL_BYTES", most_bytes)
+    objects.pop(lost, None)
+    world = World(tmp_path, records=[record("req_3")], objects=objects)
+    loaded = world.load(replace(edit(after="req_3"), max_turns=most))
+    assert [turn.prompt for turn in loaded.turns] == found
+
+
+def test_the_last_turn_has_to_be_there_however_many_count(tmp_path: Path) -> None:
+    world = World(tmp_path, records=[record("req_1")])
+    error = refused(world, replace(edit(after="req_1"), max_turns=1))
+    assert isinstance(error, InvalidRequest)

@@ -5,21 +5,29 @@ the sandbox, which plays the same vendors, reads the same messages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal
 from urllib.parse import quote
 
-from shared.catalogue.rows import Model
+from shared.catalogue.rows import Model, Route
 from shared.domain import Image, ImageRequest, Json
 
 Treatment = Literal["honoured", "ignored", "refused"]
 """What becomes of a vendor's field: "ignored" ones are named in the header x-darkroom-ignored."""
+Fields = Mapping[str, tuple[Treatment, str]]
+"""An endpoint's fields: what becomes of each, and a few words about it."""
+Support = Mapping[str, Fields]
+"""An API's endpoints by method and path, with their fields."""
+TIMEOUT_S = 600.0
+"""What a vendor's caller is waited with: OpenAI's SDKs wait so long themselves (openai 3.52,
+openai-node 6.49), and Google's have no limit unless they say one."""
 INLINE_BYTES = 20 * 2**20
 """Of an answer's pictures together: with more, base64 would not fit into the 32 MB that Cloud
 Functions answer with (cloud.google.com/functions/quotas, 2026-11), and links are given instead."""
 _MOST_NAMED = 40
-_LONGEST_NAME = 80
+_LONGEST_NAME = 50
 
 
 @dataclass(frozen=True)
@@ -64,8 +72,13 @@ def options(model: Model | None, wanted: Mapping[str, tuple[str, Json]]) -> Opti
     )
 
 
+def reachable_routes(model: Model, open_to: Container[str], today: date) -> list[Route]:
+    """The routes of a model that are live on that day, at a provider that can be reached."""
+    return [route for route in model.routes if route.live(today) and route.provider in open_to]
+
+
 def listed(names: Sequence[str]) -> str:
     """Names of fields as the value of a header: they may be anything a JSON key can be."""
     unique = list(dict.fromkeys(names))
-    shown = [quote(name[:_LONGEST_NAME], safe="[]._-") for name in unique[:_MOST_NAMED]]
+    shown = [quote(name, safe="[]._-")[:_LONGEST_NAME] for name in unique[:_MOST_NAMED]]
     return ", ".join([*shown, *(["..."] if len(unique) > _MOST_NAMED else [])])

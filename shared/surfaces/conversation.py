@@ -26,12 +26,14 @@ class Said:
 @dataclass(frozen=True)
 class Folded:
     """A conversation as one request: what to draw now, from which pictures, after which earlier
-    request, of whose conversation the last `max_turns` turns count."""
+    request, of whose conversation the last `max_turns` turns count. `left_out` is whether something
+    was said or shown before that nobody will be told."""
 
     prompt: str
     refs: tuple[ImageRef, ...] = ()
     previous_request_id: str | None = None
     max_turns: int | None = None
+    left_out: bool = False
 
 
 def last_request(messages: Sequence[Said]) -> str | None:
@@ -54,7 +56,7 @@ def fold(messages: Sequence[Said], *, continued: bool) -> Folded:
     if continued and picture.request_id is not None:
         turns = [m for m in messages[: made + 1] if m.role == "model" and m.request_id is not None]
         return Folded(prompt, refs, picture.request_id, len(turns))
-    return Folded(prompt, (*picture.images, *refs))
+    return Folded(prompt, (*picture.images, *refs), left_out=made > 0)
 
 
 def _last_picture(messages: Sequence[Said]) -> int | None:

@@ -51,7 +51,7 @@ FINISH_REASONS = (
 
 
 @dataclass(frozen=True)
-class Frame:
+class Rendering:
     """What an answer depends on beside its record: whose it is, whether words are wanted, and
     under which address of ours (`root`, `version`) the pictures lie."""
 
@@ -140,7 +140,7 @@ def _reason(error: DarkroomError, known: Sequence[str]) -> str | None:
 class Stream:
     """streamGenerateContent: `events` (alt=sse), or one growing array."""
 
-    frame: Frame
+    rendering: Rendering
     place: Place
     events: bool
 
@@ -165,7 +165,7 @@ class Stream:
 
     def ended(self, answer: Answer, pictures: Sequence[Shown]) -> Iterable[bytes]:
         """The answer part by part; events end with the connection."""
-        return self.whole(self.frame.of(answer.record, pictures, answer.error))
+        return self.whole(self.rendering.of(answer.record, pictures, answer.error))
 
     def whole(self, reply: Reply) -> Iterable[bytes]:
         """An answer in its chunks."""

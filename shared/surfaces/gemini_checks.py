@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.surfaces.gemini_messages import Content, GenerationConfig, Tool
-from shared.surfaces.google_json import PACKAGE, Refusal, invalid_value, refused
+from shared.surfaces.google_json import PACKAGE, Refusal, cut, invalid_value, refused
 
 SOURCE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
 TEXT_TYPES = ("application/json", "application/xml", "application/yaml", "text/x.enum")
@@ -103,4 +103,4 @@ def not_in_enum(name: str, value: str, version: str, reason: str = "") -> Refusa
 def check_type(kind: str) -> None:
     """Raise Refusal for the MIME type of what is no picture."""
     if kind not in SOURCE_TYPES:
-        raise Refusal(400, f"Unsupported MIME type: {kind}")
+        raise Refusal(400, f"Unsupported MIME type: {cut(kind)}")

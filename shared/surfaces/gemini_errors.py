@@ -30,7 +30,7 @@ from shared.errors import (
 )
 from shared.surfaces.gemini_checks import BAD_IMAGE, no_level, not_in_enum
 from shared.surfaces.gemini_files import file_of, no_permission
-from shared.surfaces.google_json import Refusal, detail, refused
+from shared.surfaces.google_json import Refusal, cut, detail, refused
 
 SERVICE = "generativelanguage.googleapis.com"
 UNREGISTERED = (
@@ -131,9 +131,9 @@ def of_request(error: DarkroomError, request: ImageRequest, place: Place) -> Ref
 def unknown_model(place: Place, reason: str = "") -> Refusal:
     """The error for a model that is not there, or has no such method."""
     said = (
-        f"models/{place.model} is not found for API version {place.version}, or is not supported "
-        f"for {place.verb or 'GetModel'}. Call ModelService.ListModels to see the list of "
-        "available models and their supported methods."
+        f"models/{cut(place.model)} is not found for API version {place.version}, or is not "
+        f"supported for {cut(place.verb) or 'GetModel'}. Call ModelService.ListModels to see the "
+        "list of available models and their supported methods."
     )
     return Refusal(404, f"{said} {reason}".rstrip())
 
@@ -181,6 +181,9 @@ def _file(ref: ImageRef) -> str:
 
 
 def _quota(error: DarkroomError, place: Place) -> list[Mapping[str, Json]]:
+    if not place.verb:
+        # Room for files, of which nothing is counted by time.
+        return []
     daily = isinstance(error, QuotaExceeded)
     violation: Json = {
         "quotaMetric": f"{SERVICE}/generate_requests_per_model",

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared.domain import Image, Json
-from shared.surfaces import Treatment
-from shared.surfaces.google_json import Message, Refusal
+from shared.surfaces import Support
+from shared.surfaces.google_json import Message, Refusal, cut
 
 if TYPE_CHECKING:
     # The sandbox, which reads this too, keeps no files in storage.
-    from shared.files import File
+    from shared.file_objects import File
 
-SUPPORT: Mapping[str, Mapping[str, tuple[Treatment, str]]] = {
+SUPPORT: Support = {
     "POST /upload/{version}/files": {
         "file.name": ("honoured", "files/ and 1 to 40 of a-z, 0-9 and dashes"),
         "file.displayName": ("honoured", "up to 512 characters"),
@@ -46,7 +45,6 @@ SUPPORT: Mapping[str, Mapping[str, tuple[Treatment, str]]] = {
         "alt": ("honoured", "media; uploaded files are not given back, as at Google"),
     },
     "DELETE /{version}/files/{file}": {},
-    "POST /{version}/files:register": {"uris": ("refused", "no Cloud Storage objects")},
 }
 
 _NAME = re.compile(r"files/([a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?)")
@@ -159,7 +157,7 @@ def id_of(name: str) -> str | None:
 def no_permission(name: str) -> Refusal:
     """The error for a file that is not there, or not the caller's: the same to who asks."""
     permission = "You do not have permission to access the File"
-    return Refusal(403, f"{permission} {name} or it may not exist.")
+    return Refusal(403, f"{permission} {cut(name)} or it may not exist.")
 
 
 def not_generated() -> Refusal:

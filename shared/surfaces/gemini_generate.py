@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_snake
 from shared.body import MAX_TEXT_BYTES
 from shared.catalogue.rows import Model
 from shared.domain import Delivery, ImageRequest, Json
-from shared.surfaces import Treatment, options
+from shared.surfaces import TIMEOUT_S, Support, Treatment, options
 from shared.surfaces.conversation import fold
 from shared.surfaces.gemini_checks import (
     CONTENTS,
@@ -31,10 +31,7 @@ from shared.surfaces.gemini_messages import (
     GoogleSearch,
 )
 from shared.surfaces.gemini_turns import Conversation, Signer, conversation
-from shared.surfaces.google_json import Refusal, validated
-
-TIMEOUT_S = 600.0
-"""What a caller is waited with: the SDKs themselves have no limit."""
+from shared.surfaces.google_json import Refusal, cut, validated
 
 _HAD = "by models that have it; named as ignored elsewhere"
 _GENERATE: Mapping[str, tuple[Treatment, str]] = {
@@ -43,14 +40,16 @@ _GENERATE: Mapping[str, tuple[Treatment, str]] = {
     "contents.role": ("honoured", "user, model"),
     "contents.parts.text": ("honoured", ""),
     "contents.parts.inlineData": ("honoured", "PNG, JPEG and WebP"),
-    "contents.parts.fileData": ("honoured", "files kept here, pictures made here, http(s) URLs"),
+    "contents.parts.fileData.fileUri": ("honoured", "files and pictures of here, http(s) URLs"),
+    "contents.parts.fileData.mimeType": ("honoured", "a picture's; the bytes say which"),
+    "contents.parts.fileData.displayName": ("ignored", "models see no names"),
     "contents.parts.thoughtSignature": ("honoured", "ours, beside the picture it was given for"),
     "contents.parts.thought": ("ignored", "earlier thoughts are not given back to a model"),
     "contents.parts.videoMetadata": ("ignored", "no videos are taken"),
     "contents.parts.mediaResolution": ("ignored", "use generationConfig.mediaResolution"),
     "contents.parts.partMetadata": ("ignored", ""),
     "contents.parts.functionCall": ("refused", "and the other kinds of part"),
-    "systemInstruction": ("honoured", "put before the prompt where the model has no such thing"),
+    "systemInstruction": ("honoured", "its words; put before the prompt where models have none"),
     "generationConfig.responseModalities": ("honoured", "with IMAGE; ['IMAGE'] leaves words out"),
     "generationConfig.imageConfig.aspectRatio": ("honoured", "the model's"),
     "generationConfig.imageConfig.imageSize": ("honoured", "the model's"),
@@ -88,7 +87,7 @@ _GENERATE: Mapping[str, tuple[Treatment, str]] = {
     "labels": ("ignored", ""),
     "store": ("ignored", "every request is kept until it is deleted"),
 }
-SUPPORT: Mapping[str, Mapping[str, tuple[Treatment, str]]] = {
+SUPPORT: Support = {
     "POST /{version}/models/{model}:generateContent": _GENERATE,
     "POST /{version}/models/{model}:streamGenerateContent": {
         **_GENERATE,
@@ -120,7 +119,8 @@ def read(fields: object, version: str, name: str, signer: Signer) -> Call:
     """A body for the model of that name, checked for form. Raises Refusal."""
     message = validated(GenerateContentRequest, fields, version)
     if message.model.removeprefix("models/") not in ("", name):
-        raise Refusal(400, f"The body is for {message.model}, and the address for models/{name}.")
+        said = f"The body is for {cut(message.model)}, and the address for models/{cut(name)}."
+        raise Refusal(400, said)
     check_contents(message.contents)
     if any(part.text is None for part in message.system_instruction.parts):
         system = "* GenerateContentRequest.system_instruction"
@@ -153,6 +153,7 @@ def wanted(
         raise Refusal(400, f"{CONTENTS}: there are no words that say what to draw.\n")
     sorted_ = options(model, _settings(message))
     taken, ignored = dict(sorted_.taken), [*passed_over(message), *sorted_.ignored]
+    ignored += ["contents"] if folded.left_out else []
     taken |= _tools(message, model)
     prompt, system = folded.prompt, message.system_instruction.text()
     if model and "system_instruction" in model.options and system:
@@ -183,19 +184,21 @@ def wanted(
 
 
 def passed_over(message: GenerateContentRequest) -> Iterator[str]:
-    """The fields with something in them that SUPPORT says are ignored."""
+    """The fields that were sent and that SUPPORT says are ignored."""
     for path, (treatment, _) in _GENERATE.items():
         if treatment == "ignored" and _set(message, [to_snake(step) for step in path.split(".")]):
             yield path
 
 
 def _set(value: object, path: list[str]) -> bool:
-    """Whether there is anything at the path, in any of the messages of a list."""
+    """Whether anything was sent at the path, in any of the messages of a list: false and zero are
+    something."""
     if isinstance(value, tuple):
         return any(_set(one, path) for one in value)
     if not path:
-        return bool(value)
-    return isinstance(value, BaseModel) and _set(getattr(value, path[0]), path[1:])
+        return value not in (None, "", (), [], {})
+    sent = isinstance(value, BaseModel) and path[0] in value.model_fields_set
+    return sent and _set(getattr(value, path[0]), path[1:])
 
 
 def _settings(message: GenerateContentRequest) -> dict[str, tuple[str, Json]]:

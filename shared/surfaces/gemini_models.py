@@ -5,17 +5,17 @@ Shapes: answer of GET /v1beta/models, 2026-08-05; ai.google.dev/api/models, 2026
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from datetime import date
 
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Model
 from shared.domain import Json
-from shared.surfaces import Treatment
+from shared.surfaces import Support, reachable_routes
 from shared.surfaces.gemini_reply import present
 from shared.surfaces.gemini_tokens import CHARACTERS_PER_TOKEN
 
-SUPPORT: Mapping[str, Mapping[str, tuple[Treatment, str]]] = {
+SUPPORT: Support = {
     "GET /{version}/models": {
         "pageSize": ("honoured", "50, at most 1000"),
         "pageToken": ("honoured", ""),
@@ -33,11 +33,7 @@ DEFAULT_OUTPUT_TOKENS = 8192
 
 def reachable(catalogue: Catalogue, open_to: Container[str], today: date) -> list[Model]:
     """The models that answer on that day by a provider that can be reached."""
-    return [
-        model
-        for model in catalogue.models.values()
-        if any(route.live(today) and route.provider in open_to for route in model.routes)
-    ]
+    return [model for model in catalogue.models.values() if reachable_routes(model, open_to, today)]
 
 
 def resource(model: Model) -> dict[str, Json]:

@@ -6,16 +6,15 @@ response types of google-genai 1.60.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.body import MAX_TEXT_BYTES
 from shared.catalogue.rows import Model
 from shared.domain import Delivery, ImageRequest, Json, Record
 from shared.errors import DarkroomError
-from shared.surfaces import Shown, Treatment, options
+from shared.surfaces import TIMEOUT_S, Shown, Support, options
 from shared.surfaces.gemini_files import file_of
-from shared.surfaces.gemini_generate import TIMEOUT_S
 from shared.surfaces.google_json import Refusal, invalid_value, refused, validated
 from shared.surfaces.imagen_messages import FORMATS, Parameters, PredictRequest
 
@@ -32,7 +31,7 @@ _OPTIONS = {
     "guidanceScale": "guidance_scale",
 }
 """Parameter → our option: what only Imagen has."""
-SUPPORT: Mapping[str, Mapping[str, tuple[Treatment, str]]] = {
+SUPPORT: Support = {
     "POST /{version}/models/{model}:predict": {
         "instances.prompt": ("honoured", "one instance"),
         "parameters.sampleCount": ("honoured", "4, or what the model makes if that is less"),

@@ -20,7 +20,7 @@ from shared.surfaces.conversation import Said
 from shared.surfaces.gemini_checks import BAD_SIGNATURE, check_type
 from shared.surfaces.gemini_files import image_of
 from shared.surfaces.gemini_messages import Blob, Content, FileData, Part
-from shared.surfaces.google_json import Refusal
+from shared.surfaces.google_json import Refusal, cut
 
 _PURPOSE = "turn"
 _FILE = re.compile(r"files/([a-z0-9-]+)")
@@ -149,7 +149,7 @@ def _by_address(file: FileData, public_url: str) -> ImageRef:
         made = image_of(found)
         return ImageRef(image_id=made) if made else ImageRef(file_id=found)
     if not file.file_uri.startswith(("https://", "http://")):
-        raise Refusal(400, f"Cannot fetch content from the provided URL: {file.file_uri[:200]}")
+        raise Refusal(400, f"Cannot fetch content from the provided URL: {cut(file.file_uri)}")
     return ImageRef(url=file.file_uri)
 
 

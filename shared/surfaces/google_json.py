@@ -11,11 +11,12 @@ import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel, to_snake
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
 from shared.domain import Json
 
@@ -44,9 +45,10 @@ SCALARS = {
 }
 """The first word of pydantic's error type → how Google names the expected type."""
 ECHO = 120
-"""Characters of a wrong value that an error repeats."""
-MOST_VIOLATIONS = 100
-"""Faults of a body that an error names: a body of a million unknown fields is no million lines."""
+"""Characters of a wrong name or value that an error repeats."""
+MOST_VIOLATIONS = 20
+"""Faults of a body that an error names, and unknown fields of a message, or entries of a list that
+are no messages, that are looked at."""
 
 
 class Refusal(Exception):
@@ -92,7 +94,12 @@ class Message(BaseModel):
     def _without_nulls(cls, fields: object) -> object:
         if not isinstance(fields, dict):
             return fields
-        return {name: value for name, value in fields.items() if value is not None}
+        given = {name: value for name, value in fields.items() if value is not None}
+        if len(given) > MOST_VIOLATIONS:
+            known = {alias for name in cls.model_fields for alias in (name, to_camel(name))}
+            for name in [name for name in given if name not in known][MOST_VIOLATIONS:]:
+                del given[name]
+        return given
 
 
 M = TypeVar("M", bound=Message)
@@ -121,7 +128,10 @@ def _from_base64(value: object) -> bytes:
 
 
 def _listed(value: object) -> object:
-    return [value] if isinstance(value, dict) else value
+    if not isinstance(value, list):
+        return [value] if isinstance(value, dict) else value
+    wrong = count()
+    return [one for one in value if isinstance(one, dict) or next(wrong) < MOST_VIOLATIONS]
 
 
 Bytes = Annotated[bytes, BeforeValidator(_from_base64)]
@@ -131,10 +141,10 @@ Repeated = Annotated[tuple[T, ...], BeforeValidator(_listed)]
 
 
 def read(kind: type[M], content: bytes, version: str) -> M:
-    """Parse a body, or raise Refusal with every fault in it. `version` is the API's ("v1beta")."""
+    """Parse a body, or raise Refusal with the faults in it. `version` is the API's ("v1beta")."""
     try:
-        fields = json.loads(content or b"{}")
-    except (ValueError, RecursionError) as error:
+        fields = from_json(content or b"{}", allow_inf_nan=False)
+    except ValueError as error:
         raise Refusal(400, f"Invalid JSON payload received. {error}") from error
     return validated(kind, fields, version)
 
@@ -168,7 +178,7 @@ def _violation(error: ErrorDetails, version: str) -> tuple[str, str]:
     if kind == "extra_forbidden":
         path = _path(place[:-1])
         where = f" at '{path}'" if path else ""
-        unknown = f'Unknown name "{place[-1]}"{where}: Cannot find field.'
+        unknown = f'Unknown name "{cut(str(place[-1]))}"{where}: Cannot find field.'
         return path, f"Invalid JSON payload received. {unknown}"
     path = _path(place)
     if kind == "oneof":
@@ -194,7 +204,18 @@ def _path(place: Sequence[int | str]) -> str:
 
 
 def _echo(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        return cut(json.dumps(value[: ECHO + 1], ensure_ascii=False))
+    text = ""
+    for piece in json.JSONEncoder(ensure_ascii=False, default=str).iterencode(value):
+        text += piece
+        if len(text) > ECHO:
+            break
+    return cut(text)
+
+
+def cut(text: str) -> str:
+    """As much of what a caller said as an error repeats."""
     return text if len(text) <= ECHO else f"{text[:ECHO]}…"
 
 

@@ -32,9 +32,7 @@ class Parameters(Message):
     sample_count: int | None = Field(None, ge=1)
     aspect_ratio: str = "1:1"
     sample_image_size: str | None = None
-    person_generation: Annotated[Literal["dont_allow", "allow_adult", "allow_all"], Lower] = (
-        "allow_adult"
-    )
+    person_generation: People = "allow_adult"
     safety_setting: Annotated[Literal["block_low_and_above"], Lower] = "block_low_and_above"
     include_rai_reason: bool = False
     include_safety_attributes: bool = False

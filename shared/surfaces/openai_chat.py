@@ -9,7 +9,7 @@ picture of ours is known by its link, and then its bytes beside it are the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Self
 
@@ -20,7 +20,16 @@ from shared.body import Body, Metadata
 from shared.catalogue.rows import Model
 from shared.domain import ImageRef, ImageRequest, Json
 from shared.errors import InvalidRequest
-from shared.surfaces import Asked, Treatment, openai_fields, openai_refs, openai_size, options
+from shared.surfaces import (
+    TIMEOUT_S,
+    Asked,
+    Support,
+    Treatment,
+    openai_fields,
+    openai_refs,
+    openai_size,
+    options,
+)
 from shared.surfaces.conversation import Folded, Said
 from shared.surfaces.openai_fields import Word
 from shared.surfaces.openai_size import AUTO, Shape
@@ -30,7 +39,7 @@ _TOKENS: tuple[Treatment, str] = ("ignored", "a picture's tokens are not the cal
 _TEXT: tuple[Treatment, str] = ("ignored", "about text, which is not what is made here")
 _ACCOUNT: tuple[Treatment, str] = ("ignored", "no provider is told about your users")
 _TOOLS: tuple[Treatment, str] = ("refused", "image models call no tools")
-SUPPORT: Mapping[str, Mapping[str, tuple[Treatment, str]]] = {
+SUPPORT: Support = {
     f"POST {COMPLETIONS}": {
         "messages": ("honoured", "text and image_url; audio, files and tools are refused"),
         "model": ("honoured", "any id or alias of the catalogue; auto if left out"),
@@ -81,9 +90,9 @@ _ROLES: Mapping[str, Literal["user", "model"]] = {"user": "user", "assistant": "
 
 
 class _Part(BaseModel):
-    """Something inside a message: what is not known there is passed over."""
+    """Something inside a body: what is not known there is passed over, and named."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True)
 
 
 def _as_parts(value: object) -> object:
@@ -122,9 +131,13 @@ class PartBody(_Part):
 
 
 class PictureBody(_Part):
-    """A picture beside an assistant's words."""
+    """A picture beside an assistant's words, as it was given."""
 
     image_url: Address
+    type: str | None = None
+    index: int | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 class MessageBody(_Part):
@@ -246,7 +259,7 @@ def read(fields: Mapping[str, Any]) -> Read:
             "The last message has to be the user's, and say what to draw.", param="messages"
         )
     system = "\n\n".join(order for order in orders if order.strip())
-    return Read(chat, tuple(said), system, fields, (*ignored, *_unread(chat, known)))
+    return Read(chat, tuple(said), system, fields, (*ignored, *_unread(chat, "")))
 
 
 def asked(read: Read, folded: Folded, model: Model | None) -> Asked:
@@ -274,7 +287,7 @@ def asked(read: Read, folded: Folded, model: Model | None) -> Asked:
         resolution=chosen.resolution,
         seed=chat.seed if seeded else None,
         quality=chosen.quality,
-        timeout_s=openai_fields.TIMEOUT_S,
+        timeout_s=TIMEOUT_S,
         metadata=chat.metadata,
         options={**extras.taken, **({"size": chosen.size} if chosen.size else {})},
         refs=folded.refs,
@@ -283,11 +296,12 @@ def asked(read: Read, folded: Folded, model: Model | None) -> Asked:
     )
     unsown = ("seed",) if chat.seed is not None and not seeded else ()
     missing = tuple(name for name in extras.ignored if name != _SYSTEM)
+    untold = ("messages",) if folded.left_out else ()
     return Asked(
         request=openai_fields.bounded(request, "messages"),
         fields=read.fields,
         stream=chat.stream,
-        ignored=(*read.ignored, *missing, *chosen.ignored, *unsown),
+        ignored=(*read.ignored, *missing, *chosen.ignored, *unsown, *untold),
     )
 
 
@@ -329,22 +343,15 @@ def _shape(chat: ChatBody, model: Model | None) -> Shape:
     )
 
 
-def _unread(chat: ChatBody, known: Mapping[str, Any]) -> list[str]:
-    """What is passed over further down in a body."""
-    inner: dict[str, tuple[object, tuple[str, ...]]] = {
-        "stream_options": (known.get("stream_options"), ("include_usage",)),
-        "image_config": (known.get("image_config"), ("aspect_ratio", "image_size")),
-        "google": (known.get("google"), ("image_config",)),
-        "extra_body": (known.get("extra_body"), ("google",)),
-    }
-    found = [
-        f"{name}.{key}"
-        for name, (value, read) in inner.items()
-        if isinstance(value, dict)
-        for key in value
-        if key not in read and value[key]
-    ]
-    pictures = (picture for message in chat.messages for picture in message.pictures)
-    if any(picture.detail not in (None, AUTO) for picture in pictures):
-        found.append("messages.content.image_url.detail")
-    return found
+def _unread(part: BaseModel, path: str) -> Iterator[str]:
+    """What is passed over further down in a body: whatever is not ours there, and how closely a
+    picture is to be looked at."""
+    said = {name: getattr(part, name) for name in part.model_fields_set}
+    for name, value in said.items():
+        here = f"{path}.{name}" if path else name
+        unread = name not in type(part).model_fields or (name == "detail" and value != AUTO)
+        if unread and value not in (None, "", [], {}):
+            yield here
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, BaseModel):
+                yield from _unread(inner, here)

@@ -1,6 +1,6 @@
 """The answer of chat/completions: a choice for each picture, whole or in chunks (openai 3.52,
-types/chat), with the picture in `message.images` as OpenRouter has it and a link in the words, for
-clients that know words only.
+types/chat), with the picture in `message.images` as OpenRouter has it, its real size beside it, and
+a link in the words, for clients that know words only.
 """
 
 from __future__ import annotations
@@ -93,7 +93,13 @@ def _message(text: str | None, pictures: Sequence[Shown], delivery: Delivery) ->
     }
     if pictures and not marked:
         message["images"] = [
-            {"type": "image_url", "image_url": {"url": _address(picture)}, "index": n}
+            {
+                "type": "image_url",
+                "image_url": {"url": _address(picture)},
+                "index": n,
+                "width": picture.image.width,
+                "height": picture.image.height,
+            }
             for n, picture in enumerate(pictures)
         ]
     return message

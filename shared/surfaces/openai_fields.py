@@ -12,20 +12,15 @@ from pydantic import Field
 from shared.body import MAX_TEXT_BYTES
 from shared.domain import ImageRequest
 from shared.errors import InvalidRequest, PayloadTooLarge
-from shared.surfaces import Treatment
+from shared.surfaces import Fields
 
-Support = Mapping[str, tuple[Treatment, str]]
-"""An endpoint's fields: what becomes of each, and a few words about it."""
 Word = Annotated[str, Field(max_length=100)]
 """A value that may be repeated in an error."""
-TIMEOUT_S = 600.0
-"""How long the SDKs wait for an answer (openai 3.52, openai-node 6.49)."""
 
 
-def sort(fields: Mapping[str, Any], support: Support) -> tuple[dict[str, Any], tuple[str, ...]]:
+def sort(fields: Mapping[str, Any], support: Fields) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The fields to read, and the names of those passed over. A null says the same as leaving the
-    field out, and so does what is empty or false in a field that is not read. Raises
-    InvalidRequest."""
+    field out, and so does what is empty in a field that is not read. Raises InvalidRequest."""
     known: dict[str, Any] = {}
     ignored: list[str] = []
     for name, value in fields.items():
@@ -34,7 +29,7 @@ def sort(fields: Mapping[str, Any], support: Support) -> tuple[dict[str, Any], t
             known[name] = value
         elif treatment == "refused" and value:
             raise InvalidRequest(f"{name} is not supported here: {words}.", param=name)
-        elif treatment == "ignored" and value:
+        elif treatment == "ignored" and value not in (None, "", [], {}):
             ignored.append(name)
     return known, tuple(ignored)
 

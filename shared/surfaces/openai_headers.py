@@ -12,14 +12,14 @@ from shared.ledger import Standing
 _NAMES = ("limit", "remaining", "reset")
 
 
-def of_request(standing: Standing, now: datetime) -> dict[str, str]:
+def of_request(standing: Standing, now: datetime, *, replayed: bool) -> dict[str, str]:
     """Of a request that was let in; `standing` is how its account stood before."""
     limit = standing.account.limits.rpm
     if limit is None:
         return {}
     used = sum(shard.in_minute(now) for shard in standing.shards)
     # One that was found again takes no place of its own.
-    used += standing.request is None
+    used += not replayed
     return _limits(limit, max(0, limit - used), 60 - now.second)
 
 

@@ -20,8 +20,10 @@ from shared.catalogue.rows import Model
 from shared.domain import IMAGE_TYPES, ImageRef, ImageRequest, Json, Record
 from shared.errors import InvalidRequest
 from shared.surfaces import (
+    TIMEOUT_S,
     Asked,
     Shown,
+    Support,
     Treatment,
     openai_fields,
     openai_refs,
@@ -54,7 +56,7 @@ _BOTH: dict[str, tuple[Treatment, str]] = {
     "frame_duration_ms": ("ignored", "of the gif preview"),
     "svg": ("ignored", "of the svg preview"),
 }
-SUPPORT: Mapping[str, Mapping[str, tuple[Treatment, str]]] = {
+SUPPORT: Support = {
     f"POST {GENERATIONS}": {
         **_BOTH,
         "image": ("refused", "send it to images/edits"),
@@ -175,7 +177,7 @@ def asked(read: Read, files: Files, model: Model | None) -> Asked:
         # A PNG has nothing to compress away.
         output_quality=said.output_compression if said.output_format != "png" else None,
         partial_images=said.partial_images if said.stream else 0,
-        timeout_s=openai_fields.TIMEOUT_S,
+        timeout_s=TIMEOUT_S,
         options={**extras.taken, **({"size": chosen.size} if chosen.size else {})},
         refs=refs,
         mask_ref=_mask(said, files),

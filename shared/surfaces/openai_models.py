@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from datetime import UTC, date, datetime, time
 
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Model
 from shared.domain import Json
 from shared.errors import NotFound
-from shared.surfaces import Treatment
+from shared.surfaces import Support, reachable_routes
 
 LIST, ONE = "/v1/models", "/v1/models/{model}"
-SUPPORT: Mapping[str, Mapping[str, tuple[Treatment, str]]] = {
+SUPPORT: Support = {
     f"GET {LIST}": {},
     f"GET {ONE}": {"model": ("honoured", "an id or alias")},
 }
@@ -33,7 +33,7 @@ def one(catalogue: Catalogue, name: str, open_: Container[str], today: date) -> 
 
 
 def _shown(model: Model, open_: Container[str], today: date) -> dict[str, Json] | None:
-    routes = [r for r in model.routes if r.live(today) and r.provider in open_]
+    routes = reachable_routes(model, open_, today)
     if not routes:
         return None
     ends = [route.shutdown for route in routes]

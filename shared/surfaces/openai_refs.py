@@ -56,14 +56,15 @@ def own(url: str) -> str | None:
 
 
 def unmarked(text: str) -> Marked:
-    """Take out every `![…](…)` that leads to a picture. Each character is looked at once, however
-    many brackets there are."""
+    """Take out every `![…](…)` that leads to a picture. Each character is looked at about once,
+    however many brackets there are."""
     kept: list[str] = []
     targets: list[str] = []
     start = place = 0
-    while (middle := text.find("](", place)) >= 0:
+    while (first := text.find("![", place)) >= 0 and (middle := text.find("](", first)) >= 0:
         place = middle + 2
-        begin = text.rfind("![", max(start, middle - _LONGEST_LABEL), middle)
+        # The nearest one before the address, for a label may have brackets in it.
+        begin = text.rfind("![", max(first, middle - _LONGEST_LABEL), middle)
         if begin < 0:
             continue
         end = text.find(")", place)

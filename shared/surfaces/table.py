@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from shared.surfaces import (
+    Support,
     Treatment,
     gemini_files,
     gemini_generate,
@@ -16,7 +17,6 @@ from shared.surfaces import (
     openai_models,
 )
 
-Support = Mapping[str, Mapping[str, tuple[Treatment, str]]]
 SURFACES: Mapping[str, tuple[str, tuple[Support, ...]]] = {
     "OpenAI": ("/openai", (openai_images.SUPPORT, openai_chat.SUPPORT, openai_models.SUPPORT)),
     "Gemini": (

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import json
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from functions import streaming
-from shared import sources
+from shared import files, sources
 from shared.domain import Limits
 from tests.darkroom import TEST_KEY, Darkroom, photo, play
 from tests.upstream import Gate, picture, png, refusal, withheld
@@ -192,6 +193,42 @@ def test_a_body_that_is_no_json_is_refused(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+@pytest.mark.parametrize("method", ["generateContent", "countTokens", "predict"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"\ud800": 1}',
+        rb'{"contents": [{"parts": [{"text": "\udfff"}]}]}',
+        rb'{"contents": [{"parts": [{"\ud800": "A cat"}]}]}',
+        rb'{"contents": [{"role": "\ud800", "parts": [{"text": "A cat"}]}]}',
+        rb'{"contents": [{"parts": [{"text": "A cat"}]}], "labels": {"\ud800": "\ud800"}}',
+        rb'{"instances": [{"prompt": "\ud800"}]}',
+    ],
+)
+def test_half_a_character_is_refused_wherever_it_stands(
+    tmp_path: Path, method: str, body: bytes
+) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        url = f"/gemini/v1/models/{PRO}:{method}"
+        found = error(await darkroom.client.post(url, content=body, headers=KEY))
+        assert found["code"] == 400
+        assert found["message"].startswith("Invalid JSON payload received.")
+
+    play(tmp_path, story)
+
+
+def test_what_is_long_and_wrong_is_answered_shortly(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        long = await ask(darkroom, {"x" * 2**20: 1})
+        assert error(long)["code"] == 400
+        assert len(long.content) < 2000
+        lost = await ask(darkroom, CAT, path=f"v1/models/{'x' * 50_000}:generateContent")
+        assert error(lost)["code"] == 404
+        assert len(lost.content) < 2000
+
+    play(tmp_path, story)
+
+
 def test_what_is_not_there_is_said_in_googles_words(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
         for path, words in (
@@ -236,11 +273,12 @@ def test_models_are_listed_page_by_page_and_got(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-@pytest.mark.parametrize("model", [PRO, "auto"])
-def test_tokens_are_counted(tmp_path: Path, model: str) -> None:
+def test_tokens_are_counted(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
         body = {"generateContentRequest": cat("x" * 40)}
-        answer = await ask(darkroom, body, path=f"v1/models/{model}:countTokens")
+        auto = error(await ask(darkroom, body, path="v1/models/auto:countTokens"))
+        assert (auto["code"], "name one" in auto["message"]) == (400, True)
+        answer = await ask(darkroom, body, path=f"v1/models/{PRO}:countTokens")
         assert answer.json() == {
             "totalTokens": 10,
             "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 10}],
@@ -526,9 +564,14 @@ def test_a_file_comes_in_chunks_and_is_used(tmp_path: Path) -> None:
         assert error(refused)["code"] == 400
         taken = error(await upload(darkroom, whole, name="files/my-cat"))
         assert (taken["code"], taken["status"]) == (409, "ALREADY_EXISTS")
+        verb = await darkroom.client.delete("/gemini/v1beta/files/my-cat:download", headers=KEY)
+        assert error(verb)["code"] == 404
+        assert (await ask(darkroom, edit)).status_code == 200
         gone = await darkroom.client.delete("/gemini/v1beta/files/my-cat", headers=KEY)
         assert (gone.status_code, gone.json()) == (200, {})
         assert (await darkroom.client.get("/gemini/v1/files", headers=KEY)).json() == {}
+        back = await send(darkroom, url, "upload, finalize", half, whole[half:])
+        assert error(back)["code"] == 403
         missing = error(await ask(darkroom, edit))
         assert (missing["code"], "my-cat" in missing["message"]) == (403, True)
 
@@ -538,8 +581,12 @@ def test_a_file_comes_in_chunks_and_is_used(tmp_path: Path) -> None:
 def test_an_upload_that_goes_wrong_says_that_it_has_ended(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
         url = (await upload(darkroom, b"abc")).headers["x-goog-upload-url"]
-        for command, offset in (("upload, finalize", 7), ("dance", 0), ("upload, finalize", 0)):
-            wrong = await send(darkroom, url, command, offset, b"abcd")
+        for command, offset, text in (
+            ("upload, finalize", 7, b"abc"),
+            ("dance", 0, b"abc"),
+            ("upload, finalize", 0, b"abcd"),
+        ):
+            wrong = await send(darkroom, url, command, offset, text)
             assert error(wrong)["code"] == 400
             assert wrong.headers["x-goog-upload-status"] == "cancelled"
         cancelled = await send(darkroom, url, "cancel")
@@ -549,6 +596,72 @@ def test_an_upload_that_goes_wrong_says_that_it_has_ended(tmp_path: Path) -> Non
         unknown = await darkroom.client.post("/gemini/upload/v1/files", headers=KEY)
         assert error(unknown)["code"] == 400
         assert error(await upload(darkroom, b"abc", name=f"files/img{'a' * 26}n0"))["code"] == 400
+
+    play(tmp_path, story)
+
+
+def test_no_more_is_read_than_an_upload_announced(tmp_path: Path) -> None:
+    read: list[int] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while len(read) < 1000:
+            read.append(1)
+            yield bytes(1000)
+
+    async def story(darkroom: Darkroom) -> None:
+        async def asked(url: str, command: str) -> httpx.Response:
+            read.clear()
+            headers = {"x-goog-upload-command": command, "x-goog-upload-offset": "0"}
+            return await darkroom.client.post(url, content=endless(), headers=headers)
+
+        url = (await upload(darkroom, b"abc")).headers["x-goog-upload-url"]
+        forged = url.replace("upload_id=", "upload_id=A")
+        for command in ("upload", "upload, finalize", "query", "cancel"):
+            assert (await asked(forged, command)).status_code == 403
+            assert not read
+        for command in ("query", "cancel"):
+            assert (await asked(url, command)).status_code == 200
+            assert not read
+        assert error(await asked(url, "finalize"))["message"].startswith("3 bytes were announced")
+        assert not read
+        long = await asked(url, "upload, finalize")
+        assert "at most 3 bytes" in error(long)["message"]
+        assert len(read) == 1
+        start = {**KEY, "x-goog-upload-protocol": "resumable", "x-goog-upload-command": "start"}
+        read.clear()
+        much = await darkroom.client.post(
+            "/gemini/upload/v1/files", content=endless(), headers=start
+        )
+        assert "at most 65536 bytes" in error(much)["message"]
+        assert len(read) == 66
+
+    play(tmp_path, story)
+
+
+def test_an_upload_that_cannot_begin_is_refused_shortly(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        headers = {**KEY, "x-goog-upload-protocol": "resumable", "x-goog-upload-command": "start"}
+        for body in (rb'{"\ud800": 1}', b'{"%s": 1}' % (b"x" * 60_000)):
+            url = "/gemini/upload/v1beta/files"
+            answer = await darkroom.client.post(url, content=body, headers=headers)
+            assert error(answer)["code"] == 400
+            assert len(answer.content) < 2000
+
+    play(tmp_path, story)
+
+
+def test_an_account_without_room_for_a_file_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_ACCOUNT_BYTES", 2)
+
+    async def story(darkroom: Darkroom) -> None:
+        answer = await upload(darkroom, b"abc")
+        found = error(answer)
+        assert (found["code"], found["status"]) == (429, "RESOURCE_EXHAUSTED")
+        assert "Delete some files" in found["message"]
+        assert "details" not in found
+        assert "retry-after" not in answer.headers
 
     play(tmp_path, story)
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from functions import streaming
 from functions.openai import APP
-from shared import sse
+from shared import names, sse
 from shared.domain import Limits
 from tests.darkroom import TEST_KEY, Darkroom, mask, photo, play
 from tests.upstream import Gate, picture, png, refusal, withheld
@@ -442,9 +442,11 @@ def test_a_conversation_goes_on_from_its_picture(tmp_path: Path, keep: str) -> N
         kept = await record(darkroom, second)
         assert kept["previous_request_id"] == first.headers["x-request-id"]
         assert (kept["operation"], kept["prompt"]) == ("edit", "Make it blue")
+        assert "x-darkroom-ignored" not in second.headers
         # Where the model has no conversations, the picture is one to start from.
         other = await darkroom.post(COMPLETIONS, {**body, "model": "gpt-image"})
         assert other.status_code == 200, other.text
+        assert other.headers["x-darkroom-ignored"] == "messages"
         kept = await record(darkroom, other)
         assert kept["previous_request_id"] is None
         assert (kept["operation"], kept["parameters"]["images"]) == ("edit", 1)
@@ -462,6 +464,19 @@ def test_a_picture_of_a_model_without_conversations_is_one_to_start_from(tmp_pat
             kept = await record(darkroom, second)
             assert kept["previous_request_id"] is None
             assert kept["parameters"]["images"] == 1
+
+    play(tmp_path, story)
+
+
+def test_a_conversation_whose_turn_is_gone_starts_from_its_picture(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        body = {"model": "nano-banana-pro", "messages": [CAT]}
+        first = await darkroom.post(COMPLETIONS, body)
+        drawn = first.json()["choices"][0]["message"]
+        await darkroom.app.storage.delete(names.turn(first.headers["x-request-id"]))
+        second = await darkroom.post(COMPLETIONS, {**body, "messages": [CAT, drawn, BLUE]})
+        kept = await record(darkroom, second)
+        assert (kept["previous_request_id"], kept["parameters"]["images"]) == (None, 1)
 
     play(tmp_path, story)
 

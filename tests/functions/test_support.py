@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,19 @@ import httpx
 import pytest
 
 from shared.surfaces.table import SURFACES, endpoints
-from tests.darkroom import TEST_KEY, Darkroom, play
+from tests.darkroom import TEST_KEY, Darkroom, photo, play
 
 pytestmark = pytest.mark.pictures
 KEY = {"authorization": f"Bearer {TEST_KEY}"}
+PICTURE = photo(kind="PNG")
 TEXT: dict[str, Any] = {"role": "user", "parts": [{"text": "a cup"}]}
 BODIES: dict[str, dict[str, Any]] = {
     "/openai/v1/images/generations": {"model": "nano-banana", "prompt": "a cup"},
+    "/openai/v1/images/edits": {
+        "model": "nano-banana",
+        "prompt": "a cup",
+        "images": [{"image_url": f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"}],
+    },
     "/openai/v1/chat/completions": {
         "model": "nano-banana",
         "messages": [{"role": "user", "content": "a cup"}],
@@ -84,8 +91,23 @@ def put(body: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
     return {**body, name: put(inner, rest, value)}
 
 
+async def kept(darkroom: Darkroom) -> str:
+    """The address of a file that was uploaded."""
+    start = {"x-goog-upload-protocol": "resumable", "x-goog-upload-command": "start"}
+    begun = await darkroom.client.post("/gemini/upload/v1beta/files", headers=KEY | start)
+    ended = await darkroom.client.post(
+        begun.headers["x-goog-upload-url"],
+        content=PICTURE,
+        headers={"x-goog-upload-command": "upload, finalize"},
+    )
+    return str(ended.json()["file"]["uri"])
+
+
 async def send(darkroom: Darkroom, path: str, name: str) -> httpx.Response:
     body = put(BODIES[path], name.split("."), VALUES.get(name, 1))
+    if name == "contents.parts.fileData.displayName":
+        file: dict[str, Any] = {"fileUri": await kept(darkroom), "displayName": "a cup"}
+        body = {"contents": [{"parts": [*TEXT["parts"], {"fileData": file}]}]}
     if name == "contents.parts.thought":
         # What is only thought is no prompt.
         body["contents"].append(TEXT)
@@ -117,9 +139,7 @@ def test_what_is_refused_is_an_error(tmp_path: Path, path: str, name: str) -> No
 def test_what_is_listed_is_served(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
         for surface in SURFACES:
-            for method, path, fields in endpoints(surface):
-                if fields and {here for here, _ in fields.values()} == {"refused"}:
-                    continue
+            for method, path, _ in endpoints(surface):
                 url = re.sub(r"\{(?!version)\w+\}", "x", path).replace("{version}", "v1")
                 answer = await darkroom.client.request(method, url)
                 assert answer.status_code in (401, 403), f"{method} {url}: {answer.text}"

@@ -35,13 +35,14 @@ def test_only_the_turns_that_were_sent_count() -> None:
 
 def test_what_cannot_be_continued_is_one_more_picture_before_the_users_own() -> None:
     said = [user("A cat", LOGO), made(), user("Make it blue", DOG)]
-    assert fold(said, continued=False) == Folded("Make it blue", (MADE, DOG))
+    assert fold(said, continued=False) == Folded("Make it blue", (MADE, DOG), left_out=True)
+    assert fold(said[1:], continued=False) == Folded("Make it blue", (MADE, DOG))
 
 
 def test_a_picture_that_somebody_else_made_is_one_more_picture() -> None:
     said = [user("A cat"), made(None), user("Make it blue")]
     assert last_request(said) is None
-    assert fold(said, continued=True) == Folded("Make it blue", (MADE,))
+    assert fold(said, continued=True) == Folded("Make it blue", (MADE,), left_out=True)
 
 
 def test_words_since_the_last_picture_are_told_with_who_said_them() -> None:

@@ -21,21 +21,24 @@ from shared.errors import (
 from shared.generate import Answer
 from shared.links import Links
 from shared.surfaces import Shown
-from shared.surfaces.gemini_answer import Frame, Stream, is_answer, not_begun
+from shared.surfaces.gemini_answer import Rendering, Stream, is_answer, not_begun
 from shared.surfaces.gemini_errors import Place
 from shared.surfaces.gemini_turns import Signer
 from tests.surfaces.records import record, shown
 
 SIGNER = Signer(Links("https://host.test", b"a secret"), "acc_1")
-FRAME = Frame(SIGNER, "https://host.test/gemini", "v1")
+RENDERING = Rendering(SIGNER, "https://host.test/gemini", "v1")
 PLACE = Place("v1", "gpt-image-2.5-flare", "streamGenerateContent")
 USAGE = Usage(30, 1300, source_tokens=20, thought_tokens=100, image_tokens=1120)
 
 
 def body(
-    made: Record, *pictures: Shown, error: DarkroomError | None = None, frame: Frame = FRAME
+    made: Record,
+    *pictures: Shown,
+    error: DarkroomError | None = None,
+    rendering: Rendering = RENDERING,
 ) -> Any:
-    return json.loads(json.dumps(frame.of(made, pictures, error).body()))
+    return json.loads(json.dumps(rendering.of(made, pictures, error).body()))
 
 
 def candidates(made: Record, *pictures: Shown, **more: Any) -> list[Any]:
@@ -72,7 +75,9 @@ def test_a_picture_and_its_words_are_one_signed_candidate() -> None:
 
 
 def test_words_are_left_out_where_only_pictures_are_wanted() -> None:
-    (candidate,) = candidates(record(text="Here"), shown(), frame=replace(FRAME, words=False))
+    (candidate,) = candidates(
+        record(text="Here"), shown(), rendering=replace(RENDERING, words=False)
+    )
     assert ["inlineData" in part for part in candidate["content"]["parts"]] == [True]
 
 
@@ -168,7 +173,7 @@ def ended(made: Record) -> Answer:
 
 
 def test_events_end_in_crlf_and_only_the_last_says_how_it_ended() -> None:
-    stream = Stream(FRAME, PLACE, events=True)
+    stream = Stream(RENDERING, PLACE, events=True)
     made = record(text="Here", usage=USAGE)
     frames = list(stream.ended(ended(made), [shown()]))
     assert stream.media_type == "text/event-stream"
@@ -183,28 +188,28 @@ def test_events_end_in_crlf_and_only_the_last_says_how_it_ended() -> None:
 
 
 def test_an_array_grows_to_valid_json_whatever_came_before() -> None:
-    stream = Stream(FRAME, PLACE, events=False)
+    stream = Stream(RENDERING, PLACE, events=False)
     pieces = [stream.waiting(), *stream.ended(ended(record(text="Here")), [shown()])]
     chunks = json.loads(b"".join(pieces))
     assert [len(chunk["candidates"]) for chunk in chunks] == [1, 1]
 
 
 def test_an_empty_line_is_no_event() -> None:
-    assert not Stream(FRAME, PLACE, events=True).waiting().strip()
+    assert not Stream(RENDERING, PLACE, events=True).waiting().strip()
 
 
 def test_a_stream_that_fails_ends_in_the_bare_error() -> None:
     error = ProviderError("broken")
-    bare = json.loads(Stream(FRAME, PLACE, events=True).failed(error))
+    bare = json.loads(Stream(RENDERING, PLACE, events=True).failed(error))
     assert bare["error"] == {"code": 500, "message": "broken", "status": "INTERNAL"}
-    assert json.loads(Stream(FRAME, PLACE, events=False).failed(error)) == [bare]
+    assert json.loads(Stream(RENDERING, PLACE, events=False).failed(error)) == [bare]
 
 
 def test_a_refusal_of_the_content_is_no_error_to_a_stream() -> None:
-    stream = Stream(FRAME, PLACE, events=True)
+    stream = Stream(RENDERING, PLACE, events=True)
     blocked = record(status="failed", error=Problem("content_blocked", "no", param="prompt"))
     assert stream.refusal(ended(blocked)) is None
-    (frame,) = stream.ended(ended(blocked), [])
-    assert json.loads(frame[6:])["promptFeedback"]
+    (rendering,) = stream.ended(ended(blocked), [])
+    assert json.loads(rendering[6:])["promptFeedback"]
     broken = record(status="failed", error=Problem("provider_error", "no"))
     assert isinstance(stream.refusal(ended(broken)), ProviderError)

@@ -121,6 +121,9 @@ EXAMPLES: dict[str, Any] = {
     "contents.parts.videoMetadata": [{"parts": [{"text": "A cat", "videoMetadata": {"fps": 1}}]}],
     "contents.parts.mediaResolution": [{"parts": [{"text": "A cat", "mediaResolution": {"a": 1}}]}],
     "contents.parts.partMetadata": [{"parts": [{"text": "A cat", "partMetadata": {"a": 1}}]}],
+    "contents.parts.fileData.displayName": [
+        {"parts": [{"text": "A cat"}, {"fileData": {"fileUri": "files/a", "displayName": "x"}}]}
+    ],
     "tools.googleSearch.timeRangeFilter": [{"googleSearch": {"timeRangeFilter": {"a": "b"}}}],
     "generationConfig.thinkingConfig.includeThoughts": True,
     "generationConfig.thinkingConfig.thinkingBudget": 10,

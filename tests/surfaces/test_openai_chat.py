@@ -192,8 +192,12 @@ def test_what_means_nothing_here_is_named() -> None:
     names = [n for n, (treatment, _) in table.items() if treatment == "ignored"]
     unread: dict[str, Any] = dict.fromkeys(names, 1)
     said = chatted(
-        {"role": "user", "content": [text("A cat"), picture(DATA, detail="high")]},
-        **unread,
+        {
+            "role": "user",
+            "content": [text("A cat") | {"cache_control": {"a": 1}}, picture(DATA, detail="high")],
+            "name": "Ann",
+        },
+        **(unread | {"store": False}),
         whatever=True,
         logit=None,
         tools=[],
@@ -203,6 +207,8 @@ def test_what_means_nothing_here_is_named() -> None:
     assert set(said.ignored) == {
         *names,
         "whatever",
+        "messages.name",
+        "messages.content.cache_control",
         "messages.content.image_url.detail",
         "stream_options.include_obfuscation",
         "google.thinking_config",

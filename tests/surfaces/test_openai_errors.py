@@ -152,19 +152,18 @@ def standing(rpm: int | None, used: int) -> Standing:
 
 def test_a_request_that_is_let_in_takes_a_place_in_the_minute() -> None:
     now = BEGUN + timedelta(seconds=48)
-    assert openai_headers.of_request(standing(10, 3), now) == {
+    assert openai_headers.of_request(standing(10, 3), now, replayed=False) == {
         "x-ratelimit-limit-requests": "10",
         "x-ratelimit-remaining-requests": "6",
         "x-ratelimit-reset-requests": "12s",
     }
-    assert openai_headers.of_request(standing(None, 3), now) == {}
-    full = openai_headers.of_request(standing(3, 5), now)
+    assert openai_headers.of_request(standing(None, 3), now, replayed=False) == {}
+    full = openai_headers.of_request(standing(3, 5), now, replayed=False)
     assert full["x-ratelimit-remaining-requests"] == "0"
 
 
 def test_one_found_again_takes_none() -> None:
-    found = Standing(standing(10, 3).account, standing(10, 3).shards, record())
-    sent = openai_headers.of_request(found, BEGUN)
+    sent = openai_headers.of_request(standing(10, 3), BEGUN, replayed=True)
     assert sent["x-ratelimit-remaining-requests"] == "7"
 
 

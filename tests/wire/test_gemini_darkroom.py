@@ -230,9 +230,14 @@ def test_too_many_requests_and_no_credit_are_the_sdks_own_errors(darkroom: Darkr
 
 def test_a_client_that_gives_up_and_asks_again_with_a_key_pays_once(darkroom: Darkroom) -> None:
     """The SDK repeats what took too long, when told to, and nothing but a key says that it does.
-    While the first one works, its key is a conflict, which the SDK is told to outlive too."""
+    While the first one works, its key is a conflict, which the SDK is told to outlive too, like
+    the 504 of a server that is told how long the SDK waits."""
     retries = types.HttpRetryOptions(
-        attempts=8, initial_delay=0.5, exp_base=1.5, jitter=0.1, http_status_codes=[409, 429, 503]
+        attempts=8,
+        initial_delay=0.5,
+        exp_base=1.5,
+        jitter=0.1,
+        http_status_codes=[409, 429, 503, 504],
     )
     headers = {"idempotency-key": f"key-{time.time_ns()}"}
     with (
