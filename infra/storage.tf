@@ -4,6 +4,17 @@ resource "google_storage_bucket" "images" {
   public_access_prevention    = "enforced"
   uniform_bucket_level_access = true
 
+  # Pages send uploads straight here, by a signed link.
+  dynamic "cors" {
+    for_each = length(var.cors_origins) > 0 ? [var.cors_origins] : []
+    content {
+      origin          = cors.value
+      method          = ["PUT"]
+      response_header = ["content-type", "x-goog-content-length-range"]
+      max_age_seconds = 600
+    }
+  }
+
   # A picture its owner deleted can be brought back for a week.
   soft_delete_policy {
     retention_duration_seconds = 604800
