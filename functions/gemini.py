@@ -343,8 +343,7 @@ def _spoken(handler: http.Handler) -> http.Handler:
 
 def _refused(request: Request, error: DarkroomError) -> Response:
     """The answer to what was not let in."""
-    known = {} if error.request_id is None else {"x-request-id": error.request_id}
-    return _failed(request, error, known)
+    return _failed(request, error, {"x-request-id": error.request_id or f"req_{new_id()}"})
 
 
 def _failed(request: Request, error: DarkroomError, headers: Mapping[str, str]) -> Response:

@@ -53,6 +53,7 @@ EXPOSED = (
     "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
     "x-should-retry", "x-darkroom-ignored", "x-darkroom-size", "x-goog-upload-url",
     "x-goog-upload-status", "x-goog-upload-size-received", "openai-processing-ms",
+    "x-darkroom-provider", "x-darkroom-cost-usd",
 )  # fmt: skip
 """Headers of answers that a page of another origin may read."""
 T = TypeVar("T")
@@ -119,6 +120,7 @@ class _Cors:
             self._by_origins[origins] = CORSMiddleware(
                 self._inner,
                 allow_origins=origins,
+                allow_private_network=True,
                 allow_methods=("GET", "POST", "PUT", "DELETE"),
                 allow_headers=("*",),
                 expose_headers=EXPOSED,
@@ -305,10 +307,12 @@ def refuse(error: DarkroomError) -> Response:
     return _problem(problem_of(error), error.status, error.request_id, {})
 
 
-async def shown(result: Answer, delivery: Delivery) -> tuple[Shown, ...]:
-    """The pictures of an ended request for another surface's answer."""
+async def shown(result: Answer, delivery: Delivery, *, streamed: bool = False) -> tuple[Shown, ...]:
+    """The pictures of an ended request for another surface's answer. In a stream each has a frame
+    of its own, else they have to fit into one answer together."""
     whole, record = app(), result.record
-    fits = sum(image.bytes for image in record.images) <= INLINE_BYTES
+    sizes = [image.bytes for image in record.images] or [0]
+    fits = (max(sizes) if streamed else sum(sizes)) <= INLINE_BYTES
     inline = await in_base64(whole, result, delivery if fits else "url")
     links = [whole.links.image(image.id, whole.clock())[0] for image in record.images]
     return tuple(

@@ -179,7 +179,10 @@ def _fresh() -> dict[str, str]:
 def _problem(request: Request, error: DarkroomError, headers: Mapping[str, str]) -> Response:
     """An error as OpenAI puts it."""
     http.note(error)
-    sent = {**headers, **openai_errors.headers(error)}
+    # The same answer would come again, however long anybody waits.
+    hopeless = {"x-should-retry": "false"}
+    again = hopeless if "idempotent-replayed" in headers else openai_errors.headers(error)
+    sent = {**headers, **again}
     status, _, _ = openai_errors.meaning(error)
     return _show(openai_errors.body(error, _form(request)), sent, status)
 

@@ -125,4 +125,4 @@ async def _end(work: asyncio.Future[Answer], frames: Frames, delivery: Delivery)
     refused = frames.refusal(answer)
     if refused is not None:
         raise refused
-    return frames.ended(answer, await http.shown(answer, delivery))
+    return frames.ended(answer, await http.shown(answer, delivery, streamed=True))

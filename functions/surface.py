@@ -9,7 +9,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from functions import http
-from shared import names, routing
+from shared import names, pricing, routing
 from shared.catalogue.rows import Model
 from shared.domain import Caller, Record
 from shared.surfaces import listed
@@ -52,11 +52,14 @@ async def goes_on(caller: Caller, earlier: str, wanted: Model | None) -> bool:
 
 
 def headers(record: Record, ignored: Sequence[str], *, replayed: bool) -> dict[str, str]:
-    """The request behind an answer, the real size of its pictures, and what was passed over."""
+    """The request behind an answer, who made its pictures, their real size, what they cost, and
+    what was passed over."""
     sizes = dict.fromkeys(f"{image.width}x{image.height}" for image in record.images)
     return {
         "x-request-id": record.id,
         **({"x-darkroom-size": ", ".join(sizes)} if sizes else {}),
+        **({"x-darkroom-provider": record.provider} if record.provider else {}),
+        **({} if record.open else {"x-darkroom-cost-usd": pricing.usd(record.charged_micros)}),
         **passed_over(ignored),
         **({"idempotent-replayed": "true"} if replayed else {}),
     }

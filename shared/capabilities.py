@@ -84,6 +84,11 @@ def _image_misfits(request: ImageRequest, model: Model) -> Iterator[Misfit]:
         yield Misfit("images", f"takes at most {model.max_sources} images, a mask included")
 
 
+def allows(option: Option, value: Json) -> bool:
+    """Whether an option takes a value."""
+    return _wrong(value, option) is None
+
+
 def _option_misfits(name: str, value: Json, options: Mapping[str, Option]) -> Iterator[Misfit]:
     option = options.get(name)
     if option is None:

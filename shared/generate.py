@@ -148,7 +148,7 @@ async def _admit(app: App, ask: Ask, request_id: str, deadline: float) -> Admitt
     open_to = app.transport.open_to(test=caller.test)
     routes = routing.plan(ask.request, app.catalogue, open_to, app.today()).routes
     if not caller.test:
-        credit = standing.available_micros(app.clock())
+        credit = standing.spendable_micros(app.clock())
         routes = pricing.affordable(ask.request, routes, app.catalogue, credit)
     quote = pricing.quote(ask.request, routes, app.catalogue, test=caller.test)
     # Who could not be admitted anyway is told before anything is fetched or opened for them.

@@ -87,6 +87,14 @@ class Standing:
             lot.micros for s in self.shards for lot in s.lots.values() if lot.expires_at > now
         )
 
+    def spendable_micros(self, now: datetime) -> int:
+        """What of that this month's limit leaves."""
+        limit = self.account.limits.monthly_micros
+        left = self.available_micros(now)
+        if limit is None:
+            return left
+        return min(left, limit - sum(s.in_month(now) for s in self.shards))
+
     def balance_micros(self) -> int:
         """The sum of the ledger: credit left, expired but not yet posted, or held."""
         return sum(s.held + sum(lot.micros for lot in s.lots.values()) for s in self.shards)

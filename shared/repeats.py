@@ -8,11 +8,11 @@ process; an older answer to the same body is not what its sender waits for."""
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from shared import log
 from shared.domain import Caller, Operation, Record
@@ -33,18 +33,22 @@ _PAGES = 4
 _LOOK_S = 1.0
 _LONGEST_LOOK_S = 5.0
 _REMEMBERED = 10_000
+_ALIKE = 16
+T = TypeVar("T")
 Sent = tuple[str, str]
 """A key's id and the hash of a body: what is sent again."""
 
 
 class Tries:
-    """What this process knows of requests: which are on their way in, under which id one was let in
-    last or that it was refused, and whose sender was told that it takes longer."""
+    """What this process knows of what was sent to it: which requests are on their way in, under
+    which ids they were let in, how many were refused, and whose sender was told that it takes
+    longer. Several may have been sent alike at once."""
 
     def __init__(self) -> None:
         self._entering: dict[Sent, set[asyncio.Event]] = {}
-        self._last: OrderedDict[Sent, str | None] = OrderedDict()
-        self._late: OrderedDict[Sent, str | None] = OrderedDict()
+        self._let_in: OrderedDict[Sent, deque[str]] = OrderedDict()
+        self._refused: OrderedDict[Sent, int] = OrderedDict()
+        self._late: OrderedDict[Sent, None] = OrderedDict()
 
     @contextmanager
     def entering(self, sent: Sent, request_id: str) -> Iterator[None]:
@@ -54,9 +58,12 @@ class Tries:
         self._late.pop(sent, None)
         try:
             yield
-            _remember(self._last, sent, request_id)
+            ids = self._let_in.get(sent, deque(maxlen=_ALIKE))
+            if request_id not in ids:
+                ids.append(request_id)
+            _remember(self._let_in, sent, ids)
         except DarkroomError:
-            _remember(self._last, sent, None)
+            _remember(self._refused, sent, self._refused.get(sent, 0) + 1)
             raise
         finally:
             through.set()
@@ -70,12 +77,24 @@ class Tries:
             await one.wait()
 
     def refused(self, sent: Sent) -> bool:
-        """Whether it was refused when it was sent here last."""
-        return self._last.get(sent, "") is None
+        """Whether one of these was refused and has not been sent again yet; now it has."""
+        left = self._refused.pop(sent, 0) - 1
+        if left > 0:
+            self._refused[sent] = left
+        return left >= 0
 
-    def last(self, sent: Sent) -> str | None:
-        """Under which id it was let in when it was sent here last."""
-        return self._last.get(sent)
+    def let_in(self, sent: Sent) -> tuple[str, ...]:
+        """The ids under which these were let in. Whoever asks is given another one first, so that
+        all who send them again find one each."""
+        ids = self._let_in.get(sent, deque())
+        ids.rotate(-1)
+        return tuple(reversed(ids))
+
+    def forget(self, sent: Sent, request_id: str) -> None:
+        """Nobody waits for this one any more."""
+        ids = self._let_in.get(sent, deque())
+        if request_id in ids:
+            ids.remove(request_id)
 
     def late(self, sent: Sent) -> bool:
         """Whether its sender was told that it is not finished, and has not come back since."""
@@ -87,17 +106,24 @@ class Tries:
 
 
 async def find(app: App, caller: Caller, fingerprint: str, operation: Operation) -> Record | None:
-    """The first try of what is sent again: the latest request of this key with the same body, if it
-    still runs or its answer may have been lost on the way. Otherwise nobody waits for it."""
+    """The first try of what is sent again: a request of this key with the same body that still
+    runs, or whose answer may have been lost on the way. Otherwise nobody waits for it."""
     sent = (caller.key_id, fingerprint)
     await app.tries.through(sent)
     if app.tries.refused(sent):
         return None
-    last = app.tries.last(sent)
-    record = await app.records.request(caller.account_id, last) if last else None
-    if record is None or not _awaited(record, app.clock()):
-        record = await _elsewhere(app, caller, fingerprint, operation)
-    return record if record is not None and _awaited(record, app.clock()) else None
+    known = app.tries.let_in(sent)
+    found = await asyncio.gather(*(app.records.request(caller.account_id, one) for one in known))
+    records = [record for record in found if record is not None]
+    for record in records:
+        if not record.open and record.status != "succeeded":
+            app.tries.forget(sent, record.id)
+            return None
+    awaited = [record for record in records if _awaited(record, app.clock())]
+    if awaited:
+        return awaited[0]
+    latest = await _elsewhere(app, caller, fingerprint, operation)
+    return latest if latest is not None and _awaited(latest, app.clock()) else None
 
 
 def _awaited(record: Record, now: datetime) -> bool:
@@ -141,8 +167,8 @@ async def ended(app: App, record: Record, deadline: float) -> Record:
         pause_s = min(_LONGEST_LOOK_S, pause_s * 1.5)
 
 
-def _remember(kept: OrderedDict[Sent, str | None], sent: Sent, request_id: str | None) -> None:
-    kept[sent] = request_id
+def _remember(kept: OrderedDict[Sent, T], sent: Sent, what: T) -> None:
+    kept[sent] = what
     kept.move_to_end(sent)
     while len(kept) > _REMEMBERED:
         kept.popitem(last=False)

@@ -98,6 +98,7 @@ async def release(
         provider=error.provider,
         error=problem_of(error),
         attempts=result.attempts if result else (),
+        usage=error.usage or record.usage,
         completed_at=app.clock(),
     )
     ended = await app.records.finish(ended, ledger.post(record.hold, 0))

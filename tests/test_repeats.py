@@ -123,6 +123,35 @@ def test_a_repeat_of_what_failed_is_no_repeat_of_what_was_answered(tmp_path: Pat
     play(tmp_path, story, picture(), bad, picture())
 
 
+def test_who_sent_alike_at_once_find_one_each(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        ask = await asked(darkroom, await darkroom.live_key())
+        firsts = await asyncio.gather(*(run(darkroom.app, ask) for _ in range(3)))
+        again = replace(ask, repeated=True)
+        found = [await run(darkroom.app, again) for _ in range(3)]
+        assert {a.record.id for a in found} == {a.record.id for a in firsts}
+        assert len(await charged(darkroom, ask.caller)) == 3
+
+    play(tmp_path, story, picture())
+
+
+def test_each_refused_try_may_be_sent_again(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        limits = Limits(concurrency=1)
+        ask = await asked(darkroom, await darkroom.live_key(limits=limits))
+        admitted = await admit(darkroom.app, ask)
+        for _ in range(2):
+            with pytest.raises(RateLimited):
+                await run(darkroom.app, ask)
+        await admitted.end()
+        again = replace(ask, repeated=True)
+        found = [(await run(darkroom.app, again)).record.id for _ in range(3)]
+        # The third is the first try's own.
+        assert len({*found, admitted.record.id}) == 3
+
+    play(tmp_path, story, picture())
+
+
 def test_a_first_try_is_found_among_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeats, "_PAGE", 1)
 

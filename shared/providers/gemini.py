@@ -109,6 +109,7 @@ class _Usage(Message):
     tool_use_prompt_token_count: Count = 0
     candidates_token_count: Count = 0
     thoughts_token_count: Count = 0
+    prompt_tokens_details: tuple[_Tokens, ...] = ()
     candidates_tokens_details: tuple[_Tokens, ...] = ()
 
 
@@ -247,11 +248,14 @@ def _usage(counted: _Usage, images: int) -> Usage:
         input_tokens=counted.prompt_token_count + counted.tool_use_prompt_token_count,
         output_tokens=counted.candidates_token_count + counted.thoughts_token_count,
         thought_tokens=counted.thoughts_token_count,
-        image_tokens=sum(
-            d.token_count for d in counted.candidates_tokens_details if d.modality == "IMAGE"
-        ),
+        source_tokens=_of_images(counted.prompt_tokens_details),
+        image_tokens=_of_images(counted.candidates_tokens_details),
         images=images,
     )
+
+
+def _of_images(details: tuple[_Tokens, ...]) -> int:
+    return sum(detail.token_count for detail in details if detail.modality == "IMAGE")
 
 
 def _refusal(reply: _Reply, candidate: _Candidate | None, text: str) -> DarkroomError:

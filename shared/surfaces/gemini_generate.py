@@ -40,7 +40,7 @@ _GENERATE: Mapping[str, tuple[Treatment, str]] = {
     "contents.role": ("honoured", "user, model"),
     "contents.parts.text": ("honoured", ""),
     "contents.parts.inlineData": ("honoured", "PNG, JPEG and WebP"),
-    "contents.parts.fileData.fileUri": ("honoured", "files and pictures of here, http(s) URLs"),
+    "contents.parts.fileData.fileUri": ("honoured", "files and pictures of here, https URLs"),
     "contents.parts.fileData.mimeType": ("honoured", "a picture's; the bytes say which"),
     "contents.parts.fileData.displayName": ("ignored", "models see no names"),
     "contents.parts.thoughtSignature": ("honoured", "ours, beside the picture it was given for"),
@@ -76,7 +76,10 @@ _GENERATE: Mapping[str, tuple[Treatment, str]] = {
     "generationConfig.responseFormat": ("refused", "use imageConfig"),
     "generationConfig.speechConfig": ("refused", ""),
     "safetySettings": ("honoured", _HAD),
-    "tools.googleSearch": ("honoured", "by models that have it; refused elsewhere"),
+    "tools.googleSearch": (
+        "honoured",
+        "by models that have it; refused elsewhere; its sources are not given back",
+    ),
     "tools.googleSearch.searchTypes": ("honoured", "by models that have it; refused elsewhere"),
     "tools.googleSearch.timeRangeFilter": ("ignored", ""),
     "tools.functionDeclarations": ("refused", "and the other tools"),
@@ -149,17 +152,18 @@ def wanted(
     whether the request that made the last picture can be gone on from. Raises Refusal."""
     message, config = call.message, call.message.generation_config
     folded = fold(call.said.messages, continued=continued)
-    if not folded.prompt.strip():
+    system = message.system_instruction.text()
+    if not folded.prompt.strip() and not system.strip():
         raise Refusal(400, f"{CONTENTS}: there are no words that say what to draw.\n")
     sorted_ = options(model, _settings(message))
     taken, ignored = dict(sorted_.taken), [*passed_over(message), *sorted_.ignored]
     ignored += ["contents"] if folded.left_out else []
     taken |= _tools(message, model)
-    prompt, system = folded.prompt, message.system_instruction.text()
-    if model and "system_instruction" in model.options and system:
+    prompt = folded.prompt
+    if model and "system_instruction" in model.options and system and prompt.strip():
         taken["system_instruction"] = system
     elif system:
-        prompt = f"{system}\n\n{prompt}"
+        prompt = f"{system}\n\n{prompt}".strip()
     seed = config.seed
     if seed is not None and (seed < 0 or (model and not model.seed)):
         seed, ignored = None, [*ignored, "generationConfig.seed"]

@@ -34,7 +34,10 @@ _OPTIONS = {
 SUPPORT: Support = {
     "POST /{version}/models/{model}:predict": {
         "instances.prompt": ("honoured", "one instance"),
-        "parameters.sampleCount": ("honoured", "4, or what the model makes if that is less"),
+        "parameters.sampleCount": (
+            "honoured",
+            "if left out 4, or fewer if the model makes fewer",
+        ),
         "parameters.aspectRatio": ("honoured", "the model's; 1:1"),
         "parameters.sampleImageSize": ("honoured", "the model's"),
         "parameters.outputOptions.mimeType": ("honoured", "image/png"),

@@ -197,7 +197,7 @@ class ChatBody(Body):
     size: Word | None = None
     quality: Word | None = None
     n: int = Field(1, ge=1)
-    seed: int | None = Field(None, ge=0, lt=2**31)
+    seed: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     stream: bool = False
@@ -254,11 +254,11 @@ def read(fields: Mapping[str, Any]) -> Read:
             )
         else:
             orders.append(message.text)
-    if not said or said[-1].role != "user" or not said[-1].text.strip():
-        raise InvalidRequest(
-            "The last message has to be the user's, and say what to draw.", param="messages"
-        )
     system = "\n\n".join(order for order in orders if order.strip())
+    if not said or said[-1].role != "user":
+        raise InvalidRequest("The last message has to be the user's.", param="messages")
+    if not said[-1].text.strip() and not system:
+        raise InvalidRequest("No message says what to draw.", param="messages")
     return Read(chat, tuple(said), system, fields, (*ignored, *_unread(chat, "")))
 
 
@@ -273,15 +273,15 @@ def asked(read: Read, folded: Folded, model: Model | None) -> Asked:
             "temperature": ("temperature", chat.temperature),
             "top_p": ("top_p", chat.top_p),
             # Without such an option it is said before the prompt.
-            _SYSTEM: (_SYSTEM, read.system or None),
+            _SYSTEM: (_SYSTEM, (read.system or None) if folded.prompt.strip() else None),
         },
     )
     told = _SYSTEM in extras.taken or not read.system
-    seeded = chat.seed is not None and model is not None and model.seed
+    seeded = model is not None and model.seed and 0 <= (chat.seed or 0) < 2**31
     request = ImageRequest(
         operation="edit" if folded.refs or folded.previous_request_id else "generate",
         model=chat.model,
-        prompt=folded.prompt if told else f"{read.system}\n\n{folded.prompt}",
+        prompt=folded.prompt if told else f"{read.system}\n\n{folded.prompt}".strip(),
         n=chat.n,
         aspect_ratio=chosen.aspect_ratio,
         resolution=chosen.resolution,

@@ -7,14 +7,15 @@ Fields: openai 3.52 (types/image_generate_params.py, image_edit_params.py) and o
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from shared import body
+from shared import body, sizes
 from shared.body import Body, Files
 from shared.catalogue.rows import Model
 from shared.domain import IMAGE_TYPES, ImageRef, ImageRequest, Json, Record
@@ -41,7 +42,10 @@ _BOTH: dict[str, tuple[Treatment, str]] = {
     "size": ("honoured", "exact where the model takes any size, else by ratio and resolution"),
     "quality": ("honoured", "the model's quality, else the resolution"),
     "background": ("honoured", ""),
-    "output_format": ("honoured", "png, jpeg, webp; gif and svg are refused"),
+    "output_format": (
+        "honoured",
+        "png, jpeg, webp; if left out png, or the provider's own above 5 megapixels",
+    ),
     "output_compression": ("honoured", "of jpeg and webp"),
     "moderation": ("honoured", "where the model has it, else ignored"),
     "complexity": ("honoured", "where the model has it, else ignored"),
@@ -71,6 +75,7 @@ SUPPORT: Support = {
         "markup": ("refused", "draw on the picture itself, or send a mask"),
     },
 }
+_LARGEST_PNG_PIXELS = 5_000_000
 _NUMBERS = ("n", "output_compression", "partial_images")
 _FLAGS = {"true": True, "false": False}
 FORMATS = {kind: name for name, kind in IMAGE_TYPES.items()}
@@ -107,7 +112,7 @@ class ImagesBody(Body):
     size: Word | None = None
     quality: Word | None = None
     background: Literal["auto", "opaque", "transparent"] | None = None
-    output_format: Literal["png", "jpeg", "webp"] = "png"
+    output_format: Literal["png", "jpeg", "webp"] | None = None
     output_compression: int | None = Field(None, ge=0, le=100)
     moderation: Word | None = None
     complexity: Word | None = None
@@ -134,8 +139,8 @@ class Read:
 
 
 def from_form(texts: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a form, with its numbers and flags as such."""
-    return {name: _form_value(name, text) for name, text in texts.items()}
+    """The fields of a form, with its numbers and flags as such. Those left empty are none."""
+    return {name: _form_value(name, text) for name, text in texts.items() if text}
 
 
 def read(endpoint: str, fields: Mapping[str, Any]) -> Read:
@@ -144,7 +149,7 @@ def read(endpoint: str, fields: Mapping[str, Any]) -> Read:
     said = body.validated(ImagesBody, known)
     if not said.prompt.strip():
         raise InvalidRequest("The prompt is empty.", param="prompt")
-    if said.output_format == "png" and said.output_compression not in (None, 100):
+    if said.output_format in (None, "png") and said.output_compression not in (None, 100):
         raise InvalidRequest(
             "Compression less than 100 is not supported for PNG output format: use jpeg or webp.",
             param="output_compression",
@@ -175,13 +180,15 @@ def asked(read: Read, files: Files, model: Model | None) -> Asked:
         background=background,
         output_format=said.output_format,
         # A PNG has nothing to compress away.
-        output_quality=said.output_compression if said.output_format != "png" else None,
+        output_quality=said.output_compression if said.output_format in ("jpeg", "webp") else None,
         partial_images=said.partial_images if said.stream else 0,
         timeout_s=TIMEOUT_S,
         options={**extras.taken, **({"size": chosen.size} if chosen.size else {})},
         refs=refs,
         mask_ref=_mask(said, files),
     )
+    if said.output_format is None and not _large(request, model):
+        request = replace(request, output_format="png")
     return Asked(
         request=openai_fields.bounded(request, "prompt"),
         fields=read.fields,
@@ -259,6 +266,14 @@ def _background(asked: str | None, model: Model | None) -> tuple[str | None, tup
     if model is not None:
         return (asked if asked in model.backgrounds else None), ()
     return None, ("background",) if asked == "opaque" else ()
+
+
+def _large(request: ImageRequest, model: Model | None) -> bool:
+    """Whether a picture is too large to be made a PNG of unasked: as OpenAI's default it would not
+    fit into an answer, so the provider's own format is kept."""
+    if model is None:
+        return request.resolution in ("3K", "4K")
+    return max(math.prod(size) for size in sizes.sizes_of(request, model)) > _LARGEST_PNG_PIXELS
 
 
 def _refs(said: ImagesBody, files: Files) -> tuple[ImageRef, ...]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from shared import sizes
+from shared import capabilities, sizes
 from shared.catalogue.rows import Model
 from shared.domain import Json, Record, Size
 from shared.errors import InvalidRequest
@@ -41,6 +41,8 @@ make it."""
 _NAMED = (*_SIDES, "3K")
 _RATIO = re.compile(r"[1-9][0-9]{0,3}:[1-9][0-9]{0,3}", re.ASCII)
 _SHOWN = 4
+_LARGER = 2
+"""How many times the pixels may be asked for that a picture of the same shape has."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,17 @@ def _sized(size: str | None, model: Model | None, auto: str | None) -> Shape:
         return Shape(aspect_ratio=size)
     if size in _resolutions(model):
         return Shape(resolution=size, settled=True)
-    if free:
+    if free and not (model and RATIOS.get(size) in model.aspect_ratios and _refuses(model, size)):
         return Shape(size=size, settled=True)
     asked = sizes.pixels(size)
     if asked is None:
         raise _not_made(size, model)
     return _of_pixels(asked, model)
+
+
+def _refuses(model: Model, size: str) -> bool:
+    """Whether a model that has sizes of its own has not this one: some have no small ones."""
+    return not capabilities.allows(model.options["size"], size)
 
 
 def _of_pixels(asked: Size, model: Model | None) -> Shape:
@@ -135,10 +142,12 @@ def _of_pixels(asked: Size, model: Model | None) -> Shape:
         ratio = next((r for r in model.aspect_ratios if _is(r, asked)), None)
     if ratio not in model.aspect_ratios:
         raise _not_made(_text(asked), model)
-    if len(model.resolutions) == 1:
-        return Shape(aspect_ratio=ratio)
     made = model.sizes[ratio]
     nearest = min(model.resolutions, key=lambda name: abs(math.prod(made[name]) - math.prod(asked)))
+    if math.prod(asked) > _LARGER * math.prod(made[nearest]):
+        raise _not_made(_text(asked), model)
+    if len(model.resolutions) == 1:
+        return Shape(aspect_ratio=ratio)
     return Shape(aspect_ratio=ratio, resolution=nearest)
 
 
@@ -152,7 +161,7 @@ def _resolution(quality: str, model: Model | None) -> str | None:
     resolution = quality if named else RESOLUTIONS.get(quality)
     if resolution not in offered:
         words = [word for word, meant in RESOLUTIONS.items() if meant in offered]
-        who = model.id if model is not None else "no model"
+        who = model.id if model is not None else "all models"
         raise InvalidRequest(
             f"There is no quality {quality!r} of {who}. These work: "
             f"{', '.join([AUTO, *words, *offered])}.",

@@ -187,6 +187,21 @@ def test_settings_are_the_models() -> None:
         assert set(other.ignored) == {"temperature", "top_p", "seed"}
 
 
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**40])
+def test_a_seed_that_no_model_has_is_passed_over(seed: int) -> None:
+    said = chatted(model="nano-banana-pro", seed=seed)
+    assert (said.request.seed, said.ignored) == (None, ("seed",))
+
+
+def test_a_picture_and_standing_orders_are_enough() -> None:
+    orders = {"role": "system", "content": "Make it blue"}
+    shown_only = {"role": "user", "content": [picture(DATA)]}
+    for model in ("nano-banana-pro", FLARE):
+        said = chatted(orders, shown_only, model=model)
+        assert (said.request.prompt, len(said.request.refs)) == ("Make it blue", 1)
+        assert "system_instruction" not in said.request.options
+
+
 def test_what_means_nothing_here_is_named() -> None:
     table = SUPPORT[f"POST {COMPLETIONS}"]
     names = [n for n, (treatment, _) in table.items() if treatment == "ignored"]
@@ -258,8 +273,7 @@ def test_what_means_nothing_here_is_named() -> None:
         ({"functions": [{"name": "x"}]}, "functions"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"n": 0}, "n"),
-        ({"seed": -1}, "seed"),
-        ({"seed": 2**31}, "seed"),
+        ({"seed": "7"}, "seed"),
         ({"temperature": "hot"}, "temperature"),
         ({"metadata": {"a": 1}}, "metadata.a"),
         ({"stream": 1}, "stream"),

@@ -228,7 +228,8 @@ def test_a_form_has_numbers_and_flags_in_words() -> None:
     fields = from_form({"n": "2", "stream": "True", "partial_images": "1", "prompt": "2"})
     assert fields == {"n": 2, "stream": True, "partial_images": 1, "prompt": "2"}
     assert edited(**fields).request.n == 2
-    for wrong in ({"n": "two"}, {"n": "9" * 5_000}, {"stream": "yes"}, {"partial_images": ""}):
+    assert from_form({"size": "", "n": "", "prompt": "x"}) == {"prompt": "x"}
+    for wrong in ({"n": "two"}, {"n": "9" * 5_000}, {"stream": "yes"}, {"partial_images": "x"}):
         with pytest.raises(InvalidRequest) as caught:
             edited(**from_form(wrong))
         assert caught.value.param == next(iter(wrong))
@@ -286,3 +287,12 @@ def test_the_shares_of_a_usage_add_up() -> None:
     assert all(
         share["total_tokens"] == share["input_tokens"] + share["output_tokens"] for share in shares
     )
+
+
+def test_a_picture_too_large_for_a_png_keeps_its_providers_format() -> None:
+    def asked_for(**fields: Any) -> str | None:
+        return generated(model="nano-banana-pro", **fields).request.output_format
+
+    assert asked_for() == asked_for(quality="medium") == "png"
+    assert asked_for(quality="high") is None
+    assert asked_for(quality="high", output_format="png") == "png"
