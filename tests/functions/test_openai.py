@@ -262,6 +262,33 @@ def test_a_minutes_limit_is_in_the_headers(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_a_dear_last_resort_does_not_count_against_a_months_limit(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key(limits=Limits(monthly_micros=200_000))
+        body = {"model": "nano-banana-pro", "prompt": "a cup"}
+        first = await darkroom.post(GENERATIONS, body, key)
+        assert first.status_code == 200, first.text
+        assert first.headers["x-darkroom-provider"] == "google"
+        assert first.headers["x-darkroom-cost-usd"] == "0.134000"
+        second = await darkroom.post(GENERATIONS, body, key)
+        assert second.json()["error"]["type"] == "insufficient_quota"
+
+    keys = {"THREEDAISTUDIO_API_KEY": "b"}
+    play(tmp_path, story, picture(), env=keys)
+
+
+def test_a_kept_failure_is_not_asked_for_again(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        body = {"model": "nano-banana-pro", "prompt": "a cup [sandbox:rate_limited]"}
+        first = await darkroom.post(GENERATIONS, body, idempotency_key="k")
+        assert (first.status_code, "retry-after" in first.headers) == (429, True)
+        again = await darkroom.post(GENERATIONS, body, idempotency_key="k")
+        assert (again.status_code, again.headers["x-should-retry"]) == (429, "false")
+        assert "retry-after" not in again.headers
+
+    play(tmp_path, story)
+
+
 def test_no_credit_is_not_asked_for_again(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
         answer = await darkroom.post(GENERATIONS, PRO, await darkroom.live_key(usd=0))

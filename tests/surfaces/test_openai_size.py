@@ -74,6 +74,9 @@ TABLE: list[tuple[Model | None, str | None, str | None, Shape]] = [
     (SEEDREAM, "2000x3000", None, Shape(size="2000x3000", settled=True)),
     (SEEDREAM, "2000x3000", "high", Shape(size="2000x3000", settled=True, ignored=PASSED)),
     (SEEDREAM, None, "high", Shape(None, "4K")),
+    # OpenAI's own sizes are ratios where a model has no picture so small.
+    (SEEDREAM, "1024x1024", None, Shape(SQUARE, "2K")),
+    (SEEDREAM, "1536x1024", "high", Shape("3:2", "4K")),
     # Whichever model comes to make it.
     (None, None, None, Shape(SQUARE)),
     (None, "256x256", None, Shape(SQUARE, "512")),
@@ -120,6 +123,8 @@ def test_without_a_size_the_ratio_may_be_left_open(model: Model | None, size: st
         (SEEDREAM, None, "low", "quality", "medium"),
         (NANO, None, "4K", "quality", "1K"),
         (NANO, None, "nice", "quality", "1K"),
+        (NANO, "4096x4096", None, "size", "1024x1024"),
+        (LITE, "4096x4096", None, "size", "1024x1024"),
         (None, "big", None, "size", "WIDTHxHEIGHT"),
         (None, None, "max", "quality", "high"),
     ],
