@@ -136,7 +136,7 @@ async def admit(app: App, ask: Ask) -> Admitted:
         first = await repeats.find(app, ask.caller, ask.fingerprint, operation)
         request_id = first.id if first else request_id
     log.request_id.set(request_id)
-    with app.tries.entering(ask.sent, request_id):
+    with app.tries.entering(ask.sent, request_id, app.clock()):
         return await _admit(app, ask, request_id, deadline)
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LOST = timedelta(seconds=30)
 """How long ago an answer may have been given that did not arrive: SDKs wait at most eight seconds
 before they repeat by themselves."""
+AGAIN = timedelta(seconds=150)
+"""How long ago a try may have been refused, or have failed, that is repeated: openai-python waits
+at most two minutes when it is told to."""
 WINDOW = timedelta(minutes=20)
 """How far back the first try may lie: an SDK's ten minutes, and what a late one may take on top."""
 _PAGE = 50
@@ -47,11 +50,11 @@ class Tries:
     def __init__(self) -> None:
         self._entering: dict[Sent, set[asyncio.Event]] = {}
         self._let_in: OrderedDict[Sent, deque[str]] = OrderedDict()
-        self._refused: OrderedDict[Sent, int] = OrderedDict()
+        self._refused: OrderedDict[Sent, deque[datetime]] = OrderedDict()
         self._late: OrderedDict[Sent, None] = OrderedDict()
 
     @contextmanager
-    def entering(self, sent: Sent, request_id: str) -> Iterator[None]:
+    def entering(self, sent: Sent, request_id: str, now: datetime) -> Iterator[None]:
         """While a request is let in, or refused."""
         through = asyncio.Event()
         self._entering.setdefault(sent, set()).add(through)
@@ -63,7 +66,9 @@ class Tries:
                 ids.append(request_id)
             _remember(self._let_in, sent, ids)
         except DarkroomError:
-            _remember(self._refused, sent, self._refused.get(sent, 0) + 1)
+            times = self._refused.get(sent, deque(maxlen=_ALIKE))
+            times.append(now)
+            _remember(self._refused, sent, times)
             raise
         finally:
             through.set()
@@ -76,12 +81,13 @@ class Tries:
         for one in tuple(self._entering.get(sent, ())):
             await one.wait()
 
-    def refused(self, sent: Sent) -> bool:
-        """Whether one of these was refused and has not been sent again yet; now it has."""
-        left = self._refused.pop(sent, 0) - 1
-        if left > 0:
-            self._refused[sent] = left
-        return left >= 0
+    def refused(self, sent: Sent, now: datetime) -> bool:
+        """Whether one of these was refused just now and has not been sent again yet; now it has."""
+        times = self._refused.get(sent, deque())
+        while times:
+            if times.popleft() >= now - AGAIN:
+                return True
+        return False
 
     def let_in(self, sent: Sent) -> tuple[str, ...]:
         """The ids under which these were let in. Whoever asks is given another one first, so that
@@ -110,7 +116,8 @@ async def find(app: App, caller: Caller, fingerprint: str, operation: Operation)
     runs, or whose answer may have been lost on the way. Otherwise nobody waits for it."""
     sent = (caller.key_id, fingerprint)
     await app.tries.through(sent)
-    if app.tries.refused(sent):
+    now = app.clock()
+    if app.tries.refused(sent, now):
         return None
     known = app.tries.let_in(sent)
     found = await asyncio.gather(*(app.records.request(caller.account_id, one) for one in known))
@@ -118,12 +125,13 @@ async def find(app: App, caller: Caller, fingerprint: str, operation: Operation)
     for record in records:
         if not record.open and record.status != "succeeded":
             app.tries.forget(sent, record.id)
-            return None
-    awaited = [record for record in records if _awaited(record, app.clock())]
+            if record.completed_at is not None and record.completed_at >= now - AGAIN:
+                return None
+    awaited = [record for record in records if _awaited(record, now)]
     if awaited:
         return awaited[0]
     latest = await _elsewhere(app, caller, fingerprint, operation)
-    return latest if latest is not None and _awaited(latest, app.clock()) else None
+    return latest if latest is not None and _awaited(latest, now) else None
 
 
 def _awaited(record: Record, now: datetime) -> bool:

@@ -152,6 +152,23 @@ def test_each_refused_try_may_be_sent_again(tmp_path: Path) -> None:
     play(tmp_path, story, picture())
 
 
+@pytest.mark.parametrize("before", ["refused", "failed"])
+def test_what_went_wrong_long_ago_is_not_what_is_repeated(tmp_path: Path, before: str) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        ask = await asked(darkroom, await darkroom.live_key(limits=Limits(rpm=1)))
+        await run(darkroom.app, ask)
+        if before == "refused":
+            with pytest.raises(RateLimited):
+                await run(darkroom.app, ask)
+        darkroom.pass_time(repeats.AGAIN + timedelta(seconds=1))
+        admitted = await admit(darkroom.app, ask)
+        again = await run(darkroom.app, replace(ask, repeated=True))
+        assert again.record.id == admitted.record.id
+
+    bad = refusal(400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
+    play(tmp_path, story, bad if before == "failed" else picture(), picture())
+
+
 def test_a_first_try_is_found_among_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeats, "_PAGE", 1)
 
