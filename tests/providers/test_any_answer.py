@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain import Endpoint
@@ -21,6 +21,7 @@ EVERY = [pytest.param(adapter, id=name) for name, adapter in ADAPTERS.items()]
 SKETCHING = list({adapter.sketch: adapter for adapter in ADAPTERS.values()}.values())
 ENDPOINT = Endpoint("https://provider.test", "v1beta", "model-1", "provider-key", "x-goog-api-key")
 ASKED = httpx.Request("GET", "https://provider.test/v1/generation-request/a/status/#late=1")
+EXAMPLES = 60
 NAMES = [
     *("candidates", "content", "parts", "text", "thought", "inlineData", "mimeType", "data"),
     *("finishReason", "finishMessage", "promptFeedback", "blockReason", "usageMetadata"),
@@ -95,6 +96,7 @@ headers = st.dictionaries(
 
 
 @pytest.mark.parametrize("adapter", EVERY)
+@settings(max_examples=EXAMPLES)
 @given(bodies, statuses, headers)
 @example(b"[" * 100_000, 200, {})
 @example(b"9" * 100_000, 200, {})
@@ -116,6 +118,7 @@ def test_read_gives_done_or_raises_an_error_of_ours(
 
 
 @pytest.mark.parametrize("adapter", SKETCHING)
+@settings(max_examples=EXAMPLES)
 @given(events)
 @example(b"partial_image" + b"[" * 100_000)
 @example(b'{"type":"image_edit.partial_image","b64_json":"AAAA","output_format":["png"]}')
@@ -124,6 +127,7 @@ def test_a_sketch_is_a_picture_or_none(adapter: Provider, event: bytes) -> None:
     assert sketch is None or (sketch.data and sketch.content_type.startswith("image/"))
 
 
+@settings(max_examples=EXAMPLES)
 @given(bodies, statuses, headers)
 def test_an_upload_goes_on_or_raises_an_error_of_ours(
     body: bytes, status: int, fields: dict[str, str]

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared import catalogue, pricing
@@ -56,6 +56,7 @@ def read(content: bytes, status: int) -> None:
         assert len(error.message) < 400
 
 
+@settings(max_examples=150)
 @given(near | trees, st.sampled_from([200, 200, 400, 429, 500]))
 @example({"data": [{"b64_json": "AAAA"}], "usage": {"generated_images": 10**400}}, 200)
 @example({"data": [{"error": {"message": {"deep": 1}}}, {"error": [1]}]}, 200)
@@ -63,6 +64,7 @@ def test_any_json_is_read_or_refused(body: Any, status: int) -> None:
     read(json.dumps(body).encode(), status)
 
 
+@settings(max_examples=50)
 @given(st.binary(max_size=64), st.sampled_from([200, 204, 302, 400, 503, 524]))
 @example(b"[" * 100_000, 200)
 @example(b'{"data": [{"b64_json": "' + b"A" * 5 + b'"}]}', 200)

@@ -8,7 +8,7 @@ import json
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -119,6 +119,7 @@ streams = st.lists(whole, max_size=3).map(lambda c: b"".join(b"data: " + x + b"\
 
 
 @pytest.mark.parametrize("adapter", [openai_chat, openrouter_images])
+@settings(max_examples=60, deadline=None)
 @given(
     st.binary(max_size=64) | whole | streams,
     st.sampled_from([200, 200, 200, 201, 302, 400, 403, 408, 429, 500, 503, 524, 999]),
