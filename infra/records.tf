@@ -10,9 +10,19 @@ locals {
       ["account_id", "deleted", "cache_key", "created_at desc"],
       ["status", "lease_until"],
     ]
+    batches = [
+      ["account_id", "created_at desc"],
+      ["account_id", "surface", "created_at desc"],
+      ["open", "due_at"],
+    ]
+    notices = [
+      ["state", "due_at"],
+    ]
   }
 
   unindexed = {
+    batches   = ["body", "created_at", "due_at", "writer"]
+    notices   = ["body", "due_at", "writer"]
     providers = ["calls", "writer"]
     requests  = ["body", "created_at", "lease_until", "writer"]
     shards    = ["lots", "spent", "writer"]

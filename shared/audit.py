@@ -1,5 +1,5 @@
-"""The ledger check: whether every account's wallet, ledger, requests and usage tell one story.
-It only reads. Amounts are integer micro-dollars."""
+"""The ledger check: whether every account's wallet, ledger, requests, batches and usage tell one
+story. It only reads. Amounts are integer micro-dollars."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from shared.domain import Entry, Record
+from shared.batch_domain import Batch
+from shared.domain import Entry, Hold, Record
 from shared.ledger import Shard, Standing
 from shared.pricing import usd
 from shared.records import Page, Records, RequestFilter
@@ -24,7 +25,7 @@ _TRIES = 5
 @dataclass(frozen=True)
 class Finding:
     """Something that does not add up. `subject` is the id of what it is about: an account, a
-    request, a ledger entry or a grant; or a shard's number."""
+    request, a batch, a ledger entry or a grant; or a shard's number."""
 
     account_id: str
     subject: str
@@ -43,8 +44,8 @@ class Audit:
 
 
 async def check(records: Records) -> Audit:
-    """Check every account. Requests that are running are as they should be; one that starts or
-    ends while its account is read makes it read the account again."""
+    """Check every account. Requests and batches that are open are as they should be; one that
+    starts or ends while its account is read makes it read the account again."""
     books = [await _quiet_books(records, account.id) for account in await records.accounts()]
     return Audit(
         accounts=len(books),
@@ -58,7 +59,8 @@ async def check(records: Records) -> Audit:
 @dataclass
 class _Books:
     """What reading one account came to. `uncharged` and `unclaimed` hold requests that succeeded
-    and charges whose other half has not been read yet."""
+    and charges whose other half has not been read yet; `said` is what each batch says it was
+    charged, `posted` what the ledger says."""
 
     account_id: str
     requests: int = 0
@@ -71,6 +73,8 @@ class _Books:
     left: Counter[str] = field(default_factory=Counter)
     uncharged: dict[str, Record] = field(default_factory=dict)
     unclaimed: dict[str, Entry] = field(default_factory=dict)
+    said: dict[str, int] = field(default_factory=dict)
+    posted: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
 
     def find(self, subject: str, message: str) -> None:
@@ -80,15 +84,25 @@ class _Books:
         self.requests += 1
         if record.open:
             self.running[record.hold.shard] += 1
-            for part in record.hold.parts:
-                self.held[part.shard] += part.micros
-                self.left[part.grant_id] += part.micros
+            self.add_hold(record.hold)
         self.judge(record)
         charge = self.unclaimed.pop(record.id, None)
         if charge is not None:
             self.match(record, charge)
         elif record.status == "succeeded":
             self.uncharged[record.id] = record
+
+    def add_hold(self, hold: Hold) -> None:
+        for part in hold.parts:
+            self.held[part.shard] += part.micros
+            self.left[part.grant_id] += part.micros
+
+    def add_batch(self, batch: Batch) -> None:
+        self.said[batch.id] = batch.charged_micros
+        if batch.open:
+            self.add_hold(batch.hold)
+        for problem in _batch_problems(batch):
+            self.find(batch.id, problem)
 
     def add_entry(self, entry: Entry) -> None:
         self.entries += 1
@@ -98,6 +112,9 @@ class _Books:
             return
         self.charged_micros -= entry.micros
         request_id = entry.request_id or ""
+        if request_id.startswith("bat_"):
+            self.posted[request_id] -= entry.micros
+            return
         record = self.uncharged.pop(request_id, None)
         if record is not None:
             self.match(record, entry)
@@ -119,6 +136,17 @@ class _Books:
         elif charged != asked:
             self.find(record.id, f"it says {asked} were charged, the ledger {charged}")
 
+    def match_batches(self) -> None:
+        """Look at every batch and the charges of it together."""
+        for batch_id in sorted({*self.said, *self.posted}):
+            posted = self.posted[batch_id]
+            if batch_id not in self.said:
+                charges = f"the ledger charges {usd(posted)} for it"
+                self.find(batch_id, f"{charges}, the account has no such batch")
+            elif posted != self.said[batch_id]:
+                said = usd(self.said[batch_id])
+                self.find(batch_id, f"it says {said} were charged, the ledger {usd(posted)}")
+
     def compare(self, standing: Standing, used_micros: int) -> None:
         """Set what was read against the wallet and the usage."""
         ledger, wallet = usd(self.micros), usd(standing.balance_micros())
@@ -137,11 +165,11 @@ class _Books:
                 )
 
     def compare_shard(self, shard: Shard) -> None:
-        """Set a shard against the open requests."""
+        """Set a shard against what is open; batches hold credit and take no place."""
         name, held, running = f"shard {shard.index}", usd(shard.held), shard.running
         open_held, open_running = usd(self.held[shard.index]), self.running[shard.index]
         if held != open_held:
-            self.find(name, f"it counts {held} as held, open requests hold {open_held}")
+            self.find(name, f"it counts {held} as held, open requests and batches hold {open_held}")
         if running != open_running:
             self.find(name, f"it counts {running} open requests, there are {open_running}")
         for grant_id, lot in shard.lots.items():
@@ -168,6 +196,8 @@ async def _books(records: Records, standing: Standing) -> _Books:
     books = _Books(account_id)
     entries = _pages(lambda cursor: records.entries(account_id, _PAGE, cursor))
     requests = _pages(lambda cursor: records.requests(account_id, RequestFilter(), _PAGE, cursor))
+    async for batch in _pages(lambda cursor: records.batches(account_id, None, _PAGE, cursor)):
+        books.add_batch(batch)
     async for item in _newest_first(entries, requests):
         if isinstance(item, Entry):
             books.add_entry(item)
@@ -176,6 +206,7 @@ async def _books(records: Records, standing: Standing) -> _Books:
     for request_id in books.uncharged:
         books.find(request_id, "it succeeded, and the ledger has no charge of it")
     await _claim(records, books)
+    books.match_batches()
     usage = await records.usage(account_id, "0001-01-01", "9999-12-31")
     books.compare(standing, sum(row.micros for row in usage))
     return books
@@ -202,9 +233,7 @@ async def _claim(records: Records, books: _Books) -> None:
 def _problems(record: Record) -> Iterator[str]:
     """What is wrong with a request taken alone. A deleted one no longer says what it made."""
     hold, charged = record.hold, record.charged_micros
-    parts = sum(part.micros for part in hold.parts)
-    if parts != hold.micros:
-        yield f"its hold of {usd(hold.micros)} has parts of {usd(parts)}"
+    yield from _hold_problems(hold)
     if charged > hold.micros:
         yield f"{usd(charged)} were charged, {usd(hold.micros)} held"
     if record.status != "succeeded":
@@ -219,6 +248,23 @@ def _problems(record: Record) -> Iterator[str]:
             yield f"{usd(charged)} were charged for {images} images at {usd(unit)}"
         elif record.basis == "cache" and charged:
             yield f"{usd(charged)} were charged for pictures made before"
+
+
+def _batch_problems(batch: Batch) -> Iterator[str]:
+    """What is wrong with a batch taken alone."""
+    charged, held = batch.charged_micros, batch.hold.micros
+    yield from _hold_problems(batch.hold)
+    if held and not batch.open:
+        yield f"it has ended, and {usd(held)} are still held"
+    if charged + held > batch.held_micros:
+        first = usd(batch.held_micros)
+        yield f"{usd(charged)} were charged and {usd(held)} are held, {first} were at first"
+
+
+def _hold_problems(hold: Hold) -> Iterator[str]:
+    parts = sum(part.micros for part in hold.parts)
+    if parts != hold.micros:
+        yield f"its hold of {usd(hold.micros)} has parts of {usd(parts)}"
 
 
 async def _newest_first(

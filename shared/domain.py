@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-Operation = Literal["generate", "edit"]
+Operation = Literal["generate", "edit", "three_d"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Delivery = Literal["url", "b64_json"]
 Preference = Literal["order", "cost", "speed"]
@@ -144,6 +144,7 @@ class ImageRequest:
     partial_images: int = 0
     cache: bool = False
     timeout_s: float = 300.0
+    webhook_url: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Json] = field(default_factory=dict)
     refs: tuple[ImageRef, ...] = ()
@@ -245,8 +246,20 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Task:
+    """A provider's own task that a request waits for: by which route, under which token, how often
+    it was looked at in vain since an answer came, and when it was begun."""
+
+    route: str
+    token: str
+    began_at: datetime
+    blind: int = 0
+
+
+@dataclass(frozen=True)
 class Image:
-    """A stored picture. `name` is its object in storage."""
+    """A stored picture, or a 3D model, which has no width and height. `name` is its object in
+    storage."""
 
     id: str
     name: str
@@ -275,8 +288,9 @@ class Record:
     """One request from admission to its end: what was asked, held, tried, delivered and charged.
 
     `n` is how many pictures were asked for; `credits` is the charge in the provider's own credits,
-    where it has some. While `status` is "running" the hold is open, and `lease_until` says when it
-    counts as dead.
+    where it has some. While `status` is "queued" or "running" the hold is open, and `lease_until`
+    says when somebody has to look at it again: it counts as dead then, or waits for its `task`.
+    Nobody waits for a request that is `deferred`.
     `fingerprint` is the SHA-256 of the body, for idempotency, `cache_key` that of what decides the
     pictures; `surface` is the API it came by, "native" for ours; `version` is the backend's token
     for the stored state, needed to end the hold exactly once.
@@ -302,6 +316,9 @@ class Record:
     previous_request_id: str | None = None
     surface: str = "native"
     metadata: Mapping[str, str] = field(default_factory=dict)
+    deferred: bool = False
+    webhook_url: str | None = None
+    task: Task | None = None
     provider: str | None = None
     images: tuple[Image, ...] = ()
     text: str | None = None
@@ -324,6 +341,28 @@ class Record:
     def cost_micros(self) -> int:
         """What every call made for it cost the operator, the failed ones too."""
         return sum(attempt.cost_micros for attempt in self.attempts)
+
+
+NoticeState = Literal["due", "delivered", "dead"]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A webhook to be sent: that `subject`, a request or a batch, has ended. Its id follows from
+    the subject's and is the `webhook-id`. While it is "due" the next try comes at `due_at`; it is
+    "dead" when a day of tries has failed. `failure` says how the last one did."""
+
+    id: str
+    account_id: str
+    subject: str
+    type: str
+    url: str
+    state: NoticeState
+    created_at: datetime
+    due_at: datetime
+    tries: int = 0
+    failure: str | None = None
+    version: str = ""
 
 
 EntryKind = Literal["grant", "charge", "expiry"]

@@ -149,16 +149,21 @@ def split(total: int, shards: int) -> tuple[int, ...]:
     return tuple(share + (1 if i < rest else 0) for i in range(shards))
 
 
-def reserve(standing: Standing, micros: int, now: datetime, random: Random) -> Reservation:
-    """Take `micros` and one place in every quota. Raises RateLimited, QuotaExceeded or
+def reserve(
+    standing: Standing, micros: int, now: datetime, random: Random, *, runs: bool = True
+) -> Reservation:
+    """Take `micros` and one place in every quota; a batch, which takes a day, is not one that
+    `runs` and takes none among the concurrent ones. Raises RateLimited, QuotaExceeded or
     InsufficientCredit when the account as a whole cannot; never because one shard alone cannot."""
-    _check_quotas(standing, now)
+    _check_quotas(standing, now, runs=runs)
     _check_month(standing, micros, now)
     primary = _place(standing, micros, now, random)
     parts = _take(standing, micros, now, primary.index, random)
     hold = Hold(micros=micros, parts=parts, shard=primary.index, month=month_of(now))
     here = touched(hold)
-    after = tuple(_taken(s, hold, now) if s.index in here else s for s in standing.shards)
+    after = tuple(
+        _taken(s, hold, now, runs=runs) if s.index in here else s for s in standing.shards
+    )
     alone = all(_within_its_share(s, standing.account, now) for s in after)
     changed = tuple(s for s in after if s.index in here or not alone)
     expired = tuple(
@@ -185,9 +190,33 @@ def post(hold: Hold, charged_micros: int) -> Posting:
     return Posting(charged_micros, tuple(freed))
 
 
-def returned(shard: Shard, hold: Hold, posting: Posting) -> Shard:
-    """The shard once a posting has given back its part of a hold. A lot that was cleared away as
-    expired in the meantime comes back, to be found expired again."""
+def draw(hold: Hold, charged_micros: int, freed_micros: int) -> tuple[Hold, Hold]:
+    """A piece of a hold of which so much is to be charged and so much freed, and what is left of
+    it: the piece has the oldest credit for the charge and the newest for the rest."""
+    if charged_micros < 0 or freed_micros < 0 or charged_micros + freed_micros > hold.micros:
+        raise ValueError(f"{charged_micros} + {freed_micros} cannot be drawn from {hold.micros}")
+    oldest = sorted(hold.parts, key=lambda p: (p.expires_at, p.grant_id))
+    left = {id(part): part.micros for part in oldest}
+    drawn = {id(part): 0 for part in oldest}
+    for parts, micros in ((oldest, charged_micros), (oldest[::-1], freed_micros)):
+        need = micros
+        for part in parts:
+            took = min(need, left[id(part)])
+            left[id(part)] -= took
+            drawn[id(part)] += took
+            need -= took
+    piece = tuple(replace(p, micros=drawn[id(p)]) for p in hold.parts if drawn[id(p)])
+    rest = tuple(replace(p, micros=left[id(p)]) for p in hold.parts if left[id(p)])
+    micros = charged_micros + freed_micros
+    return (
+        replace(hold, micros=micros, parts=piece),
+        replace(hold, micros=hold.micros - micros, parts=rest),
+    )
+
+
+def returned(shard: Shard, hold: Hold, posting: Posting, *, ran: bool = True) -> Shard:
+    """The shard once a posting has given back its part of a hold, and the place of what `ran`. A
+    lot that was cleared away as expired in the meantime comes back, to be found expired again."""
     lots, spent = dict(shard.lots), dict(shard.spent)
     for part in posting.freed:
         if part.shard == shard.index:
@@ -198,7 +227,7 @@ def returned(shard: Shard, hold: Hold, posting: Posting) -> Shard:
         shard,
         lots=lots,
         spent=spent,
-        running=shard.running - (1 if shard.index == hold.shard else 0),
+        running=shard.running - (ran and shard.index == hold.shard),
         held=shard.held - held_in(hold, shard.index),
     )
 
@@ -213,7 +242,7 @@ def held_in(hold: Hold, shard: int) -> int:
     return sum(part.micros for part in hold.parts if part.shard == shard)
 
 
-def _check_quotas(standing: Standing, now: datetime) -> None:
+def _check_quotas(standing: Standing, now: datetime, *, runs: bool) -> None:
     limits, shards = standing.account.limits, standing.shards
     if limits.rpm is not None and sum(s.in_minute(now) for s in shards) >= limits.rpm:
         raise RateLimited(
@@ -227,7 +256,8 @@ def _check_quotas(standing: Standing, now: datetime) -> None:
             retry_after_s=_until_midnight_s(now),
             details={"limit": limits.rpd, "window": "day"},
         )
-    if limits.concurrency is not None and sum(s.running for s in shards) >= limits.concurrency:
+    running = sum(s.running for s in shards)
+    if runs and limits.concurrency is not None and running >= limits.concurrency:
         raise RateLimited(
             f"This account may run {limits.concurrency} requests at once.",
             retry_after_s=1.0,
@@ -240,7 +270,7 @@ def _place(standing: Standing, micros: int, now: datetime, random: Random) -> Sh
     least used."""
 
     def has_room(shard: Shard) -> bool:
-        tried = _counted(_spending(shard, micros, month_of(now)), now)
+        tried = _counted(_spending(shard, micros, month_of(now)), now, runs=True)
         return _within_its_share(tried, standing.account, now)
 
     room = [s for s in standing.shards if has_room(s)]
@@ -311,7 +341,7 @@ def _take(
     return tuple(parts)
 
 
-def _taken(shard: Shard, hold: Hold, now: datetime) -> Shard:
+def _taken(shard: Shard, hold: Hold, now: datetime, *, runs: bool) -> Shard:
     """The shard once a hold has taken its part: expired lots and past months gone."""
     lots = {g: lot for g, lot in shard.lots.items() if lot.expires_at > now}
     for part in hold.parts:
@@ -320,7 +350,7 @@ def _taken(shard: Shard, hold: Hold, now: datetime) -> Shard:
             lots[part.grant_id] = replace(lot, micros=lot.micros - part.micros)
     micros = held_in(hold, shard.index)
     taken = _spending(replace(shard, lots=lots, held=shard.held + micros), micros, hold.month)
-    return _counted(taken, now) if shard.index == hold.shard else taken
+    return _counted(taken, now, runs=runs) if shard.index == hold.shard else taken
 
 
 def _spending(shard: Shard, micros: int, month: str) -> Shard:
@@ -328,15 +358,15 @@ def _spending(shard: Shard, micros: int, month: str) -> Shard:
     return replace(shard, spent={**spent, month: spent.get(month, 0) + micros})
 
 
-def _counted(shard: Shard, now: datetime) -> Shard:
-    """The shard with one more request in its windows and open holds."""
+def _counted(shard: Shard, now: datetime, *, runs: bool) -> Shard:
+    """The shard with one more request in its windows, and among those running if it `runs`."""
     return replace(
         shard,
         minute=shard.minute if shard.in_minute(now) else minute_of(now),
         minute_count=shard.in_minute(now) + 1,
         day=shard.day if shard.in_day(now) else day_of(now),
         day_count=shard.in_day(now) + 1,
-        running=shard.running + 1,
+        running=shard.running + runs,
     )
 
 

@@ -23,7 +23,11 @@ from tests.records.scene import (
     Run,
     account,
     admit,
+    admit_batch,
+    batch_draft,
+    delivery,
     draft,
+    ended_batch,
     grant,
     opened,
     release,
@@ -55,7 +59,8 @@ def asked(number: int, n: int = 3, unit: int = UNIT) -> Record:
 async def kept(records: Records) -> None:
     """Books with a request of every kind: req_1 settled whole, req_2 in part, req_3 failed, req_4
     deleted, req_5 by a test key, req_6 running, and enough small ones to fill pages, with one
-    picture more than was asked and held for."""
+    picture more than was asked and held for; req_12 is queued. Batch bat_1 has ended, bat_2 is
+    open, bat_3 was refused."""
     await opened(records, shards=3, micros=GRANTED)
     await settle(records, await admit(records, asked(1)), 3 * UNIT, images=3)
     await settle(records, await admit(records, asked(2)), 2 * UNIT, images=2)
@@ -66,9 +71,17 @@ async def kept(records: Records) -> None:
     await admit(records, asked(6))
     for number in range(7, 12):
         await settle(records, await admit(records, asked(number, n=1)), UNIT, images=2)
+    await admit(records, replace(asked(12, n=1), status="queued"))
+    batch = await admit_batch(records, batch_draft("bat_1", 3 * UNIT))
+    batch = await records.advance_batch(*delivery(batch, "0", UNIT))
+    batch, last = delivery(batch, "1", UNIT, UNIT)
+    await records.advance_batch(ended_batch(batch), last)
+    batch = await admit_batch(records, batch_draft("bat_2", 4 * UNIT, NOW + timedelta(seconds=3)))
+    await records.advance_batch(*delivery(batch, "0", UNIT, UNIT))
+    await records.note_batch(replace(ended_batch(batch_draft("bat_3")), status="failed"))
 
 
-CHARGED = (3 + 2 + 1 + 5) * UNIT
+CHARGED = (3 + 2 + 1 + 5 + 2 + 1) * UNIT
 
 
 def test_kept_books_add_up(run: Run) -> None:
@@ -76,7 +89,7 @@ def test_kept_books_add_up(run: Run) -> None:
         await records.create_account(account("another"))
         await kept(records)
         found = await audit.check(records)
-        assert found == Audit(2, 10, 1 + 9, GRANTED - CHARGED, ())
+        assert found == Audit(2, 11, 1 + 9 + 3, GRANTED - CHARGED, ())
 
     run(scenario)
 
@@ -140,9 +153,10 @@ def tamper(path: Path, sql: str) -> None:
         db.close()
 
 
-def body(field: str, value: str, request: str) -> str:
+def body(field: str, value: str, item_id: str) -> str:
+    table = "batches" if item_id.startswith("bat_") else "requests"
     change = f"body = json_set(body, '$.{field}', {value})"
-    return f"UPDATE requests SET {change} WHERE id = '{request}'"  # noqa: S608
+    return f"UPDATE {table} SET {change} WHERE id = '{item_id}'"  # noqa: S608
 
 
 ENTRY = (
@@ -157,17 +171,17 @@ ENTRY = (
         (
             "UPDATE entries SET micros = micros - 1 WHERE kind = 'grant'",
             "acc",
-            "the ledger comes to 0.008899, the wallet to 0.008900",
+            "the ledger comes to 0.008599, the wallet to 0.008600",
         ),
         (
-            "UPDATE usage SET micros = micros + 1",
+            "UPDATE usage SET micros = micros + 1 WHERE model = 'gpt-image-1.5'",
             "acc",
-            "the usage comes to 0.001101, the charges to 0.001100",
+            "the usage comes to 0.001401, the charges to 0.001400",
         ),
         (
             "UPDATE shards SET held = held + 1 WHERE number = 1",
             "shard 1",
-            "as held, open requests hold",
+            "as held, open requests and batches hold",
         ),
         (
             "UPDATE shards SET running = running + 1 WHERE number = 2",
@@ -229,9 +243,9 @@ ENTRY = (
             "it is running, and the ledger charges 0.000000",
         ),
         (
-            ENTRY.format("x", "expiry", -1101, "NULL", "'lot.grant1'"),
+            ENTRY.format("x", "expiry", -1401, "NULL", "'lot.grant1'"),
             "lot.grant1",
-            "0.008900 are left or held of it, 0.008899 granted and not expired",
+            "0.008600 are left or held of it, 0.008599 granted and not expired",
         ),
         (body("charged_micros", "299", "req_1"), "req_1", "0.000299 were charged for 3 images"),
         (body("charged_micros", "301", "req_1"), "req_1", "0.000301 were charged, 0.000300 held"),
@@ -249,6 +263,42 @@ ENTRY = (
         ("UPDATE requests SET status = 'running' WHERE id = 'req_3'", "shard", "open requests"),
         ("UPDATE requests SET status = 'failed' WHERE id = 'req_6'", "shard", "open requests"),
         ("UPDATE requests SET status = 'cancelled' WHERE id = 'req_1'", "req_1", "it is cancelled"),
+        ("UPDATE requests SET status = 'failed' WHERE id = 'req_12'", "shard", "open requests"),
+        (
+            "DELETE FROM entries WHERE id = 'chg_1_1'",
+            "bat_1",
+            "it says 0.000200 were charged, the ledger 0.000100",
+        ),
+        (
+            ENTRY.format("x", "charge", -5, "'bat_2'", "NULL"),
+            "bat_2",
+            "it says 0.000100 were charged, the ledger 0.000105",
+        ),
+        (ENTRY.format("x", "charge", -5, "'bat_3'", "NULL"), "bat_3", "the ledger 0.000005"),
+        (
+            ENTRY.format("x", "charge", -5, "'bat_9'", "NULL"),
+            "bat_9",
+            "the ledger charges 0.000005 for it, the account has no such batch",
+        ),
+        (
+            "DELETE FROM batches WHERE id = 'bat_1'",
+            "bat_1",
+            "the ledger charges 0.000200 for it, the account has no such batch",
+        ),
+        ("DELETE FROM batches WHERE id = 'bat_2'", "shard", "requests and batches hold 0.0"),
+        (body("charged_micros", "199", "bat_1"), "bat_1", "it says 0.000199 were charged"),
+        (
+            body("charged_micros", "201", "bat_2"),
+            "bat_2",
+            "0.000201 were charged and 0.000200 are held, 0.000400 were at first",
+        ),
+        (body("hold.micros", "1", "bat_2"), "bat_2", "its hold of 0.000001 has parts of 0.000200"),
+        (body("hold.micros", "1", "bat_1"), "bat_1", "it has ended, and 0.000001 are still held"),
+        (
+            body("completed_at", "'2026-11-21T11:00:00+00:00'", "bat_2"),
+            "bat_2",
+            "it has ended, and 0.000200 are still held",
+        ),
     ],
 )
 def test_whatever_is_changed_is_found_where_it_was_changed(
@@ -295,6 +345,10 @@ def test_requests_that_run_and_are_deleted_meanwhile_are_no_findings(books: Path
             running = (await records.look("acc", "req_6")).request
             assert running is not None
             await settle(records, running, UNIT)
+        if pages == 6:
+            batch = await records.batch("acc", "bat_2")
+            assert batch is not None
+            await records.advance_batch(*delivery(batch, "1", UNIT))
         if pages == 12:
             first = (await records.look("acc", "req_1")).request
             assert first is not None
@@ -303,7 +357,7 @@ def test_requests_that_run_and_are_deleted_meanwhile_are_no_findings(books: Path
     found = interrupted(books, happens)
     assert pages > 12
     assert found.findings == ()
-    assert found.balance_micros == GRANTED - CHARGED - 3 * UNIT
+    assert found.balance_micros == GRANTED - CHARGED - 4 * UNIT
 
 
 def test_an_account_that_never_stands_still_is_said_to_be_unchecked(

@@ -198,6 +198,79 @@ def test_a_hold_cannot_be_charged_what_it_does_not_hold(charged: int) -> None:
         ledger.post(Hold(40, (part(0, "g", 40),), 0, "2026-11"), charged)
 
 
+def test_what_does_not_run_takes_no_concurrent_place_and_gives_none_back() -> None:
+    limits = Limits(concurrency=1)
+    (full,) = reserve(standing(*wallet(100), limits=limits), 1).shards
+    batch = ledger.reserve(standing(full, limits=limits), 30, NOW, Random(0), runs=False)
+    (held,) = batch.shards
+    assert (held.running, held.held, held.in_minute(NOW), held.in_day(NOW)) == (1, 31, 2, 2)
+    assert held.in_month(NOW) == 31
+    posting = ledger.post(batch.hold, 20)
+    after = ledger.returned(held, batch.hold, posting, ran=False)
+    assert (after.running, after.held, after.in_month(NOW)) == (1, 1, 21)
+    assert ledger.returned(held, batch.hold, posting).running == 0
+    with pytest.raises(RateLimited):
+        reserve(standing(after, limits=limits), 1)
+
+
+@pytest.mark.parametrize("limits", [Limits(rpm=1), Limits(rpd=1), Limits(monthly_micros=1)])
+def test_what_does_not_run_is_bound_by_every_other_quota(limits: Limits) -> None:
+    (full,) = reserve(standing(*wallet(100), limits=limits), 1).shards
+    with pytest.raises((RateLimited, QuotaExceeded)):
+        ledger.reserve(standing(full, limits=limits), 1, NOW, Random(0), runs=False)
+
+
+def test_a_piece_has_the_oldest_credit_for_its_charge_and_the_newest_for_the_rest() -> None:
+    parts = (part(0, "new", 10, LATEST), part(1, "old", 20), part(0, "newer", 10, LATEST))
+    piece, rest = ledger.draw(Hold(40, parts, 2, "2026-11"), 5, 15)
+    taken = (replace(parts[0], micros=5), replace(parts[1], micros=5), parts[2])
+    assert piece == Hold(20, taken, 2, "2026-11")
+    left = (replace(parts[0], micros=5), replace(parts[1], micros=15))
+    assert rest == Hold(20, left, 2, "2026-11")
+
+
+@pytest.mark.parametrize(("charged", "freed"), [(-1, 0), (0, -1), (30, 11), (41, 0)])
+def test_no_more_can_be_drawn_than_is_held(charged: int, freed: int) -> None:
+    with pytest.raises(ValueError, match="cannot be drawn"):
+        ledger.draw(Hold(40, (part(0, "g", 40),), 0, "2026-11"), charged, freed)
+
+
+@given(
+    parts=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 50), st.integers(0, 5)), max_size=6),
+    shares=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=4),
+)
+def test_a_hold_drawn_to_its_end_is_charged_its_oldest_credit_and_freed_the_rest(
+    parts: list[tuple[int, int, int]], shares: list[tuple[float, float]]
+) -> None:
+    held = tuple(
+        part(shard, f"g{n}", micros, LATER + timedelta(days=days))
+        for n, (shard, micros, days) in enumerate(parts)
+    )
+    whole = Hold(sum(p.micros for p in held), held, 0, "2026-11")
+    rest, charged, drawn, freed = whole, 0, Counter[Part](), Counter[Part]()
+    for share, of_the_rest in [*shares, (0.0, 1.0)]:
+        charge = int(rest.micros * share)
+        before, (piece, rest) = (
+            rest,
+            ledger.draw(rest, charge, int((rest.micros - charge) * of_the_rest)),
+        )
+        assert piece.micros + rest.micros == before.micros
+        assert _in_lots(piece.parts) + _in_lots(rest.parts) == _in_lots(before.parts)
+        assert all(sum(p.micros for p in h.parts) == h.micros for h in (piece, rest))
+        charged += charge
+        drawn += _in_lots(piece.parts)
+        freed += _in_lots(ledger.post(piece, charge).freed)
+    assert (rest.micros, rest.parts) == (0, ())
+    assert drawn == _in_lots(held)
+    # In pieces or at once, the same credit is spent.
+    assert freed == _in_lots(ledger.post(whole, charged).freed)
+
+
+def _in_lots(parts: tuple[Part, ...]) -> Counter[Part]:
+    """The micro-dollars of each lot."""
+    return sum((Counter({replace(p, micros=0): p.micros}) for p in parts), Counter[Part]())
+
+
 def test_credit_freed_after_its_lot_was_cleared_comes_back_to_be_found_expired() -> None:
     hold = reserve(standing(*wallet(40)), 40).hold
     back = ledger.returned(Shard(0, running=1, held=40), hold, ledger.post(hold, 0))
@@ -223,6 +296,10 @@ def test_charged_and_freed_are_together_what_was_held(
 
 def limit(most: int) -> st.SearchStrategy[int | None]:
     return st.none() | st.integers(1, most)
+
+
+Decision = tuple[datetime, Reservation, bool]
+"""When it was taken, and whether what it admits runs."""
 
 
 class Races(RuleBasedStateMachine):
@@ -254,7 +331,7 @@ class Races(RuleBasedStateMachine):
         self.now = NOW
         self.admitted: Counter[str] = Counter()
         self.spent: Counter[str] = Counter()
-        self.open: list[Hold] = []
+        self.open: list[tuple[Hold, bool]] = []
         self.balance = 0
         self.grants = 0
         self.grant(1000, 365)
@@ -277,8 +354,14 @@ class Races(RuleBasedStateMachine):
     def look(self) -> Standing:
         return Standing(self.account, tuple(self.shards))
 
-    @rule(target=decided, seen=looked, micros=st.integers(0, 60), seed=st.integers(0, 99))
-    def decide(self, seen: Standing, micros: int, seed: int) -> tuple[datetime, Reservation] | None:
+    @rule(
+        target=decided,
+        seen=looked,
+        micros=st.integers(0, 60),
+        seed=st.integers(0, 99),
+        runs=st.booleans(),
+    )
+    def decide(self, seen: Standing, micros: int, seed: int, runs: bool = True) -> Decision | None:
         credit = seen.available_micros(self.now)
         minute = sum(s.in_minute(self.now) for s in seen.shards)
         day = sum(s.in_day(self.now) for s in seen.shards)
@@ -287,31 +370,31 @@ class Races(RuleBasedStateMachine):
         limits = self.limits
         over = {
             RateLimited: _beyond(minute + 1, limits.rpm)
-            or _beyond(running + 1, limits.concurrency),
+            or (runs and _beyond(running + 1, limits.concurrency)),
             QuotaExceeded: _beyond(day + 1, limits.rpd)
             or (micros > 0 and _beyond(month, limits.monthly_micros)),
             InsufficientCredit: credit < micros,
         }
         try:
-            reservation = ledger.reserve(seen, micros, self.now, Random(seed))
+            reservation = ledger.reserve(seen, micros, self.now, Random(seed), runs=runs)
         except (RateLimited, QuotaExceeded, InsufficientCredit) as refused:
             assert over[type(refused)]
             return None
         assert not any(over.values())
         _oldest_first(seen, reservation.hold, self.now)
-        return self.now, reservation
+        return self.now, reservation, runs
 
     @rule(target=held, choice=decided)
-    def write(self, choice: tuple[datetime, Reservation] | None) -> Hold | None:
+    def write(self, choice: Decision | None) -> Hold | None:
         if choice is None:
             return None
-        at, reservation = choice
+        at, reservation, runs = choice
         if any(self.shards[s.index].version != s.version for s in reservation.shards):
             return None
         for shard in reservation.shards:
             self._store(shard)
         self.balance -= sum(expired.micros for expired in reservation.expired)
-        self.open.append(reservation.hold)
+        self.open.append((reservation.hold, runs))
         self.admitted[ledger.minute_of(at)] += 1
         self.admitted[ledger.day_of(at)] += 1
         self.spent[reservation.hold.month] += reservation.hold.micros
@@ -326,31 +409,36 @@ class Races(RuleBasedStateMachine):
     @rule(share=st.integers(0, 4))
     def finish_the_oldest(self, share: int) -> None:
         if self.open:
-            self.finish(self.open[0], share)
+            self.finish(self.open[0][0], share)
 
     @rule(hold=held, share=st.integers(0, 4))
     def finish(self, hold: Hold | None, share: int) -> None:
-        if hold is None or not any(one is hold for one in self.open):
+        ran = [runs for one, runs in self.open if one is hold]
+        if hold is None or not ran:
             return
-        self.open = [one for one in self.open if one is not hold]
-        posting = ledger.post(hold, hold.micros * share // 4)
-        for shard in list(self.shards):
-            if shard.index in ledger.touched(hold):
-                self._store(ledger.returned(shard, hold, posting))
-        self.balance -= posting.charged_micros
-        self.spent[hold.month] -= hold.micros - posting.charged_micros
+        self.open = [one for one in self.open if one[0] is not hold]
+        self._give_back(hold, hold.micros * share // 4, ran=ran[0])
+
+    @rule(charged=st.integers(0, 40), freed=st.integers(0, 40))
+    def deliver_a_piece(self, charged: int, freed: int) -> None:
+        for place, (hold, runs) in enumerate(self.open):
+            if not runs and charged + freed <= hold.micros:
+                piece, rest = ledger.draw(hold, charged, freed)
+                self.open[place] = (rest, runs)
+                self._give_back(piece, charged, ran=False)
+                return
 
     @invariant()
     def nothing_is_overdrawn(self) -> None:
         for shard in self.shards:
             assert shard.running >= 0
-            assert shard.held == sum(ledger.held_in(hold, shard.index) for hold in self.open)
+            assert shard.held == sum(ledger.held_in(hold, shard.index) for hold, _ in self.open)
             assert all(lot.micros >= 0 for lot in shard.lots.values())
 
     @invariant()
     def the_balance_is_what_lies_in_the_lots_and_in_open_holds(self) -> None:
         lots = sum(lot.micros for shard in self.shards for lot in shard.lots.values())
-        assert self.balance == lots + sum(hold.micros for hold in self.open)
+        assert self.balance == lots + sum(hold.micros for hold, _ in self.open)
         assert self.balance == Standing(self.account, tuple(self.shards)).balance_micros()
 
     @invariant()
@@ -358,9 +446,19 @@ class Races(RuleBasedStateMachine):
         limits = self.limits
         for window, count in self.admitted.items():
             assert not _beyond(count, limits.rpm if "T" in window else limits.rpd)
-        assert not _beyond(len(self.open), limits.concurrency)
+        running = sum(runs for _, runs in self.open)
+        assert running == sum(shard.running for shard in self.shards)
+        assert not _beyond(running, limits.concurrency)
         for spent in self.spent.values():
             assert not _beyond(spent, limits.monthly_micros)
+
+    def _give_back(self, hold: Hold, charged: int, *, ran: bool) -> None:
+        posting = ledger.post(hold, charged)
+        for shard in list(self.shards):
+            if shard.index in ledger.touched(hold):
+                self._store(ledger.returned(shard, hold, posting, ran=ran))
+        self.balance -= charged
+        self.spent[hold.month] -= hold.micros - charged
 
     def _store(self, shard: Shard) -> None:
         version = str(int(self.shards[shard.index].version) + 1)

@@ -13,7 +13,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from shared.domain import Account, ApiKey, Entry, Limits, Operation, Record, Status, UsageRow
+from shared.batch_domain import Batch, Delivered
+from shared.domain import (
+    Account,
+    ApiKey,
+    Entry,
+    Limits,
+    Notice,
+    NoticeState,
+    Operation,
+    Record,
+    Status,
+    UsageRow,
+)
 from shared.ledger import Posting, Reservation, Standing
 from shared.pacing import Meter
 
@@ -77,12 +89,23 @@ class Records(Protocol):
         """The account, its wallet and the request under that id, as of one moment."""
 
     async def begin(self, record: Record, reservation: Reservation) -> Record:
-        """Write a running record with its hold; returns it with its version. Raises Stale when a
+        """Write an open record with its hold; returns it with its version. Raises Stale when a
         guarded shard has changed since it was read, or the record's id is taken by now."""
 
-    async def finish(self, record: Record, posting: Posting) -> Record:
-        """Replace a running record by its end and apply the posting: credit, quotas, a `charge`
-        entry if it succeeded, the day's usage. Raises HoldEnded when it ended before."""
+    async def advance(self, record: Record) -> Record:
+        """Replace an open record by its next state, which is open too. Raises Stale when it has
+        changed since it was read."""
+
+    async def note(self, record: Record) -> Record:
+        """Write a record that ended before anything was held for it; the stored one if its id is
+        taken."""
+
+    async def finish(
+        self, record: Record, posting: Posting, notice: Notice | None = None
+    ) -> Record:
+        """Replace an open record by its end and apply the posting: credit, quotas, a `charge`
+        entry if it succeeded, the day's usage; and write the notice of it. Raises HoldEnded when
+        it ended before, or has changed since it was read."""
 
     async def request(self, account_id: str, request_id: str) -> Record | None:
         """A request of that account; None for another's, an unknown or a deleted one."""
@@ -99,7 +122,43 @@ class Records(Protocol):
         Raises Stale when it has changed since it was read, ValueError while it runs."""
 
     async def overdue(self, before: datetime, limit: int) -> Sequence[Record]:
-        """Running records whose lease ended before that time, oldest first."""
+        """Open records whose `lease_until` is before that time, oldest first."""
+
+    async def begin_batch(self, batch: Batch, reservation: Reservation) -> Batch:
+        """Write a new batch with its hold, as `begin` does a record."""
+
+    async def batch(self, account_id: str, batch_id: str) -> Batch | None:
+        """A batch of that account; None for another's or an unknown one."""
+
+    async def batches(
+        self, account_id: str, surface: str | None, limit: int, cursor: str | None
+    ) -> Page[Batch]: ...
+
+    async def advance_batch(
+        self, batch: Batch, delivered: Delivered | None = None, notice: Notice | None = None
+    ) -> Batch:
+        """Replace an open batch by its next state, or its end; apply what was delivered: the piece
+        of the hold goes, with a `charge` entry `chg_<batch>_<key>` where something is charged, and
+        the usage; and write the notice. All or nothing. Raises Stale when it has changed since it
+        was read."""
+
+    async def note_batch(self, batch: Batch) -> Batch:
+        """Write a batch that ended before anything was held for it; the stored one if its id is
+        taken."""
+
+    async def due_batches(self, before: datetime, limit: int) -> Sequence[Batch]:
+        """Open batches, of all accounts, whose `due_at` is before that time, oldest first."""
+
+    async def notice(self, notice_id: str) -> Notice | None: ...
+
+    async def update_notice(self, notice: Notice) -> Notice:
+        """Replace a notice. Raises Stale when it has changed since it was read."""
+
+    async def due_notices(self, before: datetime, limit: int) -> Sequence[Notice]:
+        """Notices in state "due" whose `due_at` is before that time, oldest first."""
+
+    async def notices(self, state: NoticeState, limit: int) -> Sequence[Notice]:
+        """Notices of all accounts in that state, oldest first by `due_at`."""
 
     async def entries(self, account_id: str, limit: int, cursor: str | None) -> Page[Entry]: ...
 

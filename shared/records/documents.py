@@ -1,8 +1,8 @@
 """The nouns as flat documents of plain values, and back: what both backends store.
 
 Times are datetimes on the way out; on the way back ISO 8601 text is taken too. What nobody queries
-of a request is one JSON text, `body`: callers' own names and nested lists then meet no rule of a
-database. Fields that a newer version wrote are passed over.
+of a request, a batch or a notice is one JSON text, `body`: callers' own names and nested lists then
+meet no rule of a database. Fields that a newer version wrote are passed over.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from shared.batch_domain import Batch, Counts, Delivered, Group, Job
 from shared.domain import (
     Account,
     ApiKey,
@@ -25,10 +26,12 @@ from shared.domain import (
     Hold,
     Image,
     Limits,
+    Notice,
     Part,
     Problem,
     Quote,
     Record,
+    Task,
     Usage,
     UsageRow,
 )
@@ -40,7 +43,7 @@ from shared.records import Page
 T = TypeVar("T")
 Document = Mapping[str, Any]
 
-_QUERIED = (
+_OF_RECORD = (
     "id",
     "account_id",
     "status",
@@ -51,6 +54,8 @@ _QUERIED = (
     "lease_until",
     "deleted",
 )
+_OF_BATCH = ("id", "account_id", "surface", "open", "created_at", "due_at")
+_OF_NOTICE = ("id", "state", "due_at")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -114,18 +119,14 @@ def to_meter(document: Document, version: str) -> Meter:
 
 def from_record(record: Record) -> Document:
     """The fields that are queried, and `body` with the others."""
-    rest = [name for name in _names(Record) if name not in (*_QUERIED, "version")]
-    body = to_json({name: getattr(record, name) for name in rest})
-    return {**{name: getattr(record, name) for name in _QUERIED}, "body": body}
+    return _packed(record, _OF_RECORD)
 
 
 def to_record(document: Document, version: str) -> Record:
     body = json.loads(document["body"])
-    error = body["error"]
-    times = ("created_at", "lease_until")
+    task = body.get("task")
     read = {
-        **{name: document[name] for name in _QUERIED},
-        **{name: _time(document[name]) for name in times},
+        **_queried(document, _OF_RECORD),
         **body,
         "deleted": bool(document["deleted"]),
         "quote": _known(Quote, body["quote"]),
@@ -133,11 +134,60 @@ def to_record(document: Document, version: str) -> Record:
         "images": tuple(_known(Image, image) for image in body["images"]),
         "usage": _known(Usage, body["usage"]),
         "attempts": tuple(_known(Attempt, attempt) for attempt in body["attempts"]),
-        "error": _known(Problem, error) if error else None,
+        "task": _known(Task, {**task, "began_at": _time(task["began_at"])}) if task else None,
+        "error": _problem(body["error"]),
         "completed_at": _time(body["completed_at"]),
         "version": version,
     }
     return _known(Record, read)
+
+
+def from_batch(batch: Batch) -> Document:
+    """The fields that are queried, and `body` with the others."""
+    return _packed(batch, _OF_BATCH)
+
+
+def to_batch(document: Document, version: str) -> Batch:
+    body = json.loads(document["body"])
+    groups = ({**group, "rest_until": _time(group["rest_until"])} for group in body["groups"])
+    jobs = ({**job, "look_at": _time(job["look_at"])} for job in body["jobs"])
+    read = {
+        **_queried(document, _OF_BATCH),
+        **body,
+        "hold": _hold(body["hold"]),
+        "counts": _known(Counts, body["counts"]),
+        "expires_at": _time(body["expires_at"]),
+        "groups": tuple(_known(Group, group) for group in groups),
+        "jobs": tuple(_known(Job, job) for job in jobs),
+        "results": tuple(body["results"]),
+        "error": _problem(body["error"]),
+        "completed_at": _time(body["completed_at"]),
+        "version": version,
+    }
+    return _known(Batch, read)
+
+
+def from_notice(notice: Notice) -> Document:
+    """The fields that are queried, and `body` with the others."""
+    return _packed(notice, _OF_NOTICE)
+
+
+def to_notice(document: Document, version: str) -> Notice:
+    body = json.loads(document["body"])
+    read = {**_queried(document, _OF_NOTICE), **body, "created_at": _time(body["created_at"])}
+    return _known(Notice, {**read, "version": version})
+
+
+def check_open(record: Record) -> None:
+    """Raises ValueError for a record that has ended: its hold has to end with it."""
+    if not record.open:
+        raise ValueError(f"{record.id} has ended")
+
+
+def check_ended(ended: Record | Batch) -> None:
+    """Raises ValueError for what has not ended or holds credit: that has to be begun."""
+    if ended.open or ended.hold.micros:
+        raise ValueError(f"{ended.id} has not ended, or holds credit")
 
 
 def tombstone(record: Record) -> Record:
@@ -163,18 +213,18 @@ def granted(entry: Entry, shards: int) -> tuple[Lot, ...]:
     return tuple(Lot(share, entry.expires_at) for share in split(entry.micros, shards))
 
 
-def expiries(record: Record, reservation: Reservation) -> tuple[Entry, ...]:
-    """The ledger's lines for credit that admitting a request found expired, one a grant."""
+def expiries(begun: Record | Batch, reservation: Reservation) -> tuple[Entry, ...]:
+    """The ledger's lines for credit that admitting something found expired, one a grant."""
     micros: dict[str, int] = {}
     for expired in reservation.expired:
         micros[expired.grant_id] = micros.get(expired.grant_id, 0) + expired.micros
     return tuple(
         Entry(
             id=f"exp_{secrets.token_hex(10)}",
-            account_id=record.account_id,
+            account_id=begun.account_id,
             kind="expiry",
             micros=-lost,
-            at=record.created_at,
+            at=begun.created_at,
             grant_id=grant_id,
         )
         for grant_id, lost in micros.items()
@@ -195,6 +245,21 @@ def charge(record: Record, posting: Posting) -> Entry | None:
         micros=-posting.charged_micros,
         at=ended_at(record),
         request_id=record.id,
+    )
+
+
+def batch_charge(batch: Batch, delivered: Delivered) -> Entry | None:
+    """The ledger's line for a chunk of a batch, under an id that follows from both; None where it
+    is charged nothing."""
+    if not delivered.charged_micros:
+        return None
+    return Entry(
+        id=f"chg_{batch.id.removeprefix('bat_')}_{delivered.key}",
+        account_id=batch.account_id,
+        kind="charge",
+        micros=-delivered.charged_micros,
+        at=delivered.at,
+        request_id=batch.id,
     )
 
 
@@ -261,6 +326,21 @@ def iso(at: datetime) -> str:
 
 def _time(value: Any) -> Any:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _packed(noun: Record | Batch | Notice, queried: Sequence[str]) -> Document:
+    rest = [name for name in _names(type(noun)) if name not in (*queried, "version")]
+    body = to_json({name: getattr(noun, name) for name in rest})
+    return {**{name: getattr(noun, name) for name in queried}, "body": body}
+
+
+def _queried(document: Document, names: Sequence[str]) -> Document:
+    times = ("created_at", "lease_until", "due_at")
+    return {n: _time(document[n]) if n in times else document[n] for n in names}
+
+
+def _problem(document: Document | None) -> Problem | None:
+    return _known(Problem, document) if document else None
 
 
 def _hold(document: Document) -> Hold:

@@ -5,6 +5,7 @@ A provider's meter is read with one call and written with one Commit.
 
     accounts/{id}                 accounts/{id}/shards/{index}     keys/{SHA-256 of the key}
     accounts/{id}/entries/{id}    accounts/{id}/usage/{day}-{n}    requests/{id}    providers/{id}
+    batches/{id}                  notices/{id}
 
 A version is the document's update time. `writer` is fresh in every guarded write: it tells a write
 whose answer was lost from another's, and gives a shard that stays as it was a new version, which
@@ -13,7 +14,6 @@ Firestore grants only to a write that changes something.
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -22,22 +22,15 @@ from typing import Any
 
 from google.api_core import exceptions
 from google.cloud.firestore import FieldFilter, Increment
-from google.cloud.firestore_v1.field_path import FieldPath
 
-from shared.domain import Account, ApiKey, Entry, Hold, Limits, Record, UsageRow
+from shared.domain import Account, ApiKey, Entry, Limits, Notice, Record, UsageRow
 from shared.errors import NotFound
-from shared.ledger import (
-    MAX_SHARDS,
-    Posting,
-    Reservation,
-    Shard,
-    Standing,
-    held_in,
-    touched,
-)
+from shared.ledger import MAX_SHARDS, Posting, Reservation, Shard, Standing
 from shared.pacing import Meter
 from shared.records import HoldEnded, Page, RequestFilter, Stale, documents
-from shared.records.firestore_database import READ, Conflict, FirestoreDatabase, version_of
+from shared.records.firestore_batches import FirestoreBatches
+from shared.records.firestore_database import READ, Conflict, version_of
+from shared.records.firestore_ledger import path
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "requests": (
@@ -48,12 +41,20 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("account_id", "deleted", "idempotency_key", "created_at desc"),
         ("account_id", "deleted", "cache_key", "created_at desc"),
         ("status", "lease_until"),
-    )
+    ),
+    "batches": (
+        ("account_id", "created_at desc"),
+        ("account_id", "surface", "created_at desc"),
+        ("open", "due_at"),
+    ),
+    "notices": (("state", "due_at"),),
 }
 """The composite indexes that the queries here need, by collection; several filters at once merge
 them. The emulator does not ask for them, production does."""
 
 UNINDEXED: Mapping[str, tuple[str, ...]] = {
+    "batches": ("body", "created_at", "due_at", "writer"),
+    "notices": ("body", "due_at", "writer"),
     "providers": ("calls", "writer"),
     "requests": ("body", "created_at", "lease_until", "writer"),
     "shards": ("lots", "spent", "writer"),
@@ -63,19 +64,19 @@ UNINDEXED: Mapping[str, tuple[str, ...]] = {
 rise, whose index would hold the whole collection to 500 writes a second."""
 
 
-class Firestore(FirestoreDatabase):
+class Firestore(FirestoreBatches):
     """`Records` in one database of one project (None: the environment's own). It connects at the
     first call, to the emulator where FIRESTORE_EMULATOR_HOST names one."""
 
     async def create_account(self, account: Account) -> None:
         if not 1 <= account.shards <= MAX_SHARDS:
             raise ValueError(f"an account has 1 to {MAX_SHARDS} shards, not {account.shards}")
-        batch = self._client.batch()
-        batch.create(self._account_ref(account.id), documents.from_account(account))
+        writes = self._client.batch()
+        writes.create(self._account_ref(account.id), documents.from_account(account))
         for index in range(account.shards):
-            batch.create(self._shard_ref(account.id, index), documents.from_shard(Shard(index)))
+            writes.create(self._shard_ref(account.id, index), documents.from_shard(Shard(index)))
         try:
-            await batch.commit()
+            await writes.commit()
         except exceptions.AlreadyExists as error:
             raise ValueError(f"there is an account {account.id} already") from error
 
@@ -122,16 +123,16 @@ class Firestore(FirestoreDatabase):
 
     async def grant(self, entry: Entry) -> None:
         account = await self._known(entry.account_id)
-        batch = self._client.batch()
-        batch.create(self._entry_ref(entry), documents.from_entry(entry))
+        writes = self._client.batch()
+        self._enter(writes, entry)
         for index, lot in enumerate(documents.granted(entry, account.shards)):
             lots = {
-                _path("lots", entry.grant_id, "micros"): Increment(lot.micros),
-                _path("lots", entry.grant_id, "expires_at"): lot.expires_at,
+                path("lots", entry.grant_id, "micros"): Increment(lot.micros),
+                path("lots", entry.grant_id, "expires_at"): lot.expires_at,
             }
-            batch.update(self._shard_ref(account.id, index), lots)
+            writes.update(self._shard_ref(account.id, index), lots)
         try:
-            await batch.commit()
+            await writes.commit()
         except exceptions.AlreadyExists:
             return
 
@@ -158,44 +159,41 @@ class Firestore(FirestoreDatabase):
         )
 
     async def begin(self, record: Record, reservation: Reservation) -> Record:
-        writer, batch = secrets.token_hex(10), self._client.batch()
-        document = {**_document(record), "writer": writer}
-        ref = self._request_ref(record.id)
-        batch.create(ref, document)
-        for shard in reservation.shards:
-            batch.update(
-                self._shard_ref(record.account_id, shard.index),
-                {**documents.from_shard(shard), "writer": writer},
-                option=self._unchanged(shard.version),
-            )
-        for entry in documents.expiries(record, reservation):
-            batch.create(self._entry_ref(entry), documents.from_entry(entry))
+        ref, document = self._request_ref(record.id), _document(record)
+        return replace(record, version=await self._begun(ref, document, record, reservation))
+
+    async def advance(self, record: Record) -> Record:
+        documents.check_open(record)
+        ref, document = self._request_ref(record.id), _document(record)
         try:
-            return replace(record, version=await self._commit(batch, ref, writer))
+            return replace(record, version=await self._written(ref, document, record.version))
         except Conflict as error:
             raise Stale from error
 
-    async def finish(self, record: Record, posting: Posting) -> Record:
-        entry, hold = documents.charge(record, posting), record.hold
-        writer, batch = secrets.token_hex(10), self._client.batch()
+    async def note(self, record: Record) -> Record:
+        documents.check_ended(record)
         ref = self._request_ref(record.id)
-        batch.update(
-            ref,
-            {**_document(record), "writer": writer},
-            option=self._unchanged(record.version),
-        )
-        for index in sorted(touched(hold)):
-            batch.update(self._shard_ref(record.account_id, index), _back(index, hold, posting))
-        if entry:
-            batch.create(self._entry_ref(entry), documents.from_entry(entry))
-            day = documents.usage_of(record, posting)
-            usage = self._ref("accounts", record.account_id, "usage", f"{day.day}-{hold.shard}")
-            counts = ("requests", "images", "micros")
-            row = {name: Increment(getattr(day, name)) for name in counts}
-            rows = {day.model: {day.provider: row}}
-            batch.set(usage, {"day": day.day, "rows": rows}, merge=True)
         try:
-            return replace(record, version=await self._commit(batch, ref, writer))
+            return replace(record, version=await self._written(ref, _document(record)))
+        except Conflict:
+            return _to_record(await ref.get(**READ))
+
+    async def finish(
+        self, record: Record, posting: Posting, notice: Notice | None = None
+    ) -> Record:
+        entry, hold = documents.charge(record, posting), record.hold
+
+        def end(writes: Any) -> None:
+            self._give_back(writes, record.account_id, hold, posting, ran=True)
+            if entry:
+                self._enter(writes, entry)
+                usage = [documents.usage_of(record, posting)]
+                self._use(writes, record.account_id, hold.shard, usage)
+            self._put_notice(writes, notice)
+
+        ref, document = self._request_ref(record.id), _document(record)
+        try:
+            return replace(record, version=await self._written(ref, document, record.version, end))
         except Conflict as error:
             raise HoldEnded from error
 
@@ -222,20 +220,18 @@ class Firestore(FirestoreDatabase):
         return _to_record(found[0]) if found else None
 
     async def delete_request(self, record: Record) -> None:
-        writer, batch = secrets.token_hex(10), self._client.batch()
-        document = {**_document(documents.tombstone(record)), "writer": writer}
-        ref = self._request_ref(record.id)
-        batch.update(ref, document, option=self._unchanged(record.version))
+        ref, document = self._request_ref(record.id), _document(documents.tombstone(record))
         try:
-            await self._commit(batch, ref, writer)
+            await self._written(ref, document, record.version)
         except Conflict as error:
             found = await ref.get(**READ)
             if not found.exists or not found.get("deleted"):
                 raise Stale from error
 
     async def overdue(self, before: datetime, limit: int) -> Sequence[Record]:
-        running = self._where(self._client.collection("requests"), status="running")
-        late = running.where(filter=FieldFilter("lease_until", "<", before))
+        requests = self._client.collection("requests")
+        unended = requests.where(filter=FieldFilter("status", "in", ["queued", "running"]))
+        late = unended.where(filter=FieldFilter("lease_until", "<", before))
         found = await late.order_by("lease_until").limit(limit).get(**READ)
         return [_to_record(one) for one in found]
 
@@ -265,15 +261,9 @@ class Firestore(FirestoreDatabase):
         return documents.to_meter(found.to_dict(), version_of(found)) if found.exists else Meter()
 
     async def put_meter(self, provider_id: str, meter: Meter) -> None:
-        writer, batch = secrets.token_hex(10), self._client.batch()
         ref, document = self._meter_ref(provider_id), documents.from_meter(meter)
-        if meter.version:
-            unchanged = self._unchanged(meter.version)
-            batch.update(ref, {**document, "writer": writer}, option=unchanged)
-        else:
-            batch.create(ref, {**document, "writer": writer})
         try:
-            await self._commit(batch, ref, writer)
+            await self._written(ref, document, meter.version or None)
         except Conflict as error:
             raise Stale from error
 
@@ -283,38 +273,11 @@ class Firestore(FirestoreDatabase):
             raise _no_account(account_id)
         return account
 
-    def _account_ref(self, account_id: str) -> Any:
-        return self._ref("accounts", account_id)
-
-    def _shard_ref(self, account_id: str, index: int) -> Any:
-        return self._ref("accounts", account_id, "shards", str(index))
-
     def _request_ref(self, request_id: str) -> Any:
         return self._ref("requests", request_id)
 
     def _meter_ref(self, provider_id: str) -> Any:
         return self._ref("providers", provider_id)
-
-    def _entry_ref(self, entry: Entry) -> Any:
-        return self._ref("accounts", entry.account_id, "entries", entry.id)
-
-
-def _back(index: int, hold: Hold, posting: Posting) -> dict[str, Any]:
-    """What `ledger.returned` does to a shard, as increments that need no reading."""
-    fields: dict[str, Any] = {"held": Increment(-held_in(hold, index))}
-    if index == hold.shard:
-        fields["running"] = Increment(-1)
-    freed = [part for part in posting.freed if part.shard == index]
-    for part in freed:
-        fields[_path("lots", part.grant_id, "micros")] = Increment(part.micros)
-        fields[_path("lots", part.grant_id, "expires_at")] = part.expires_at
-    if freed:
-        fields[_path("spent", hold.month)] = Increment(-sum(part.micros for part in freed))
-    return fields
-
-
-def _path(*names: str | None) -> str:
-    return str(FieldPath(*names).to_api_repr())
 
 
 def _document(record: Record) -> dict[str, Any]:

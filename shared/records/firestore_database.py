@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 from typing import Any
@@ -55,13 +56,31 @@ class FirestoreDatabase:
             await self._opened._firestore_api.transport.close()
             self._opened = None
 
-    async def _commit(self, batch: Any, ref: Any, writer: str) -> str:
-        """Commit a batch whose first write is to `ref` and carries `writer`; returns the document's
+    async def _written(
+        self,
+        ref: Any,
+        document: Mapping[str, Any],
+        version: str | None = None,
+        also: Callable[[Any], None] = lambda writes: None,
+    ) -> str:
+        """Create a document, or replace the one of that version, together with the writes that
+        `also` adds; returns its new version. Raises Conflict: then nothing was written."""
+        writer, writes = secrets.token_hex(10), self._client.batch()
+        if version is None:
+            writes.create(ref, {**document, "writer": writer})
+        else:
+            unchanged = self._unchanged(version)
+            writes.update(ref, {**document, "writer": writer}, option=unchanged)
+        also(writes)
+        return await self._commit(writes, ref, writer)
+
+    async def _commit(self, writes: Any, ref: Any, writer: str) -> str:
+        """Commit writes of which the first is to `ref` and carries `writer`; returns the document's
         new version. A commit whose answer was lost is sent again, which its preconditions make
         safe. Raises Conflict."""
         for attempt in range(1, _TRIES + 1):
             try:
-                results = await batch.commit(retry=None, timeout=_TRY_S)
+                results = await writes.commit(retry=None, timeout=_TRY_S)
                 return str(results[0].update_time.rfc3339())
             except _REFUSED as error:
                 stored = await ref.get(**READ) if attempt > 1 else None

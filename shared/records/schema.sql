@@ -48,7 +48,9 @@ CREATE TABLE IF NOT EXISTS requests (
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS requests_newest ON requests (account_id, created_at DESC, id DESC);
-CREATE INDEX IF NOT EXISTS requests_running ON requests (lease_until) WHERE status = 'running';
+CREATE INDEX IF NOT EXISTS requests_open
+ON requests (lease_until) WHERE status IN ('queued', 'running');
+DROP INDEX IF EXISTS requests_running;
 CREATE INDEX IF NOT EXISTS requests_made
 ON requests (account_id, json_extract(body, '$.cache_key')) WHERE status = 'succeeded';
 
@@ -87,3 +89,27 @@ CREATE TABLE IF NOT EXISTS meters (
     spent_micros INTEGER NOT NULL,
     version INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE IF NOT EXISTS batches (
+    id TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES accounts (id),
+    surface TEXT NOT NULL,
+    open INTEGER NOT NULL,
+    created_at TEXT NOT NULL,
+    due_at TEXT NOT NULL,
+    body TEXT NOT NULL,
+    version INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS batches_newest ON batches (account_id, created_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS batches_due ON batches (due_at) WHERE open;
+
+CREATE TABLE IF NOT EXISTS notices (
+    id TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    due_at TEXT NOT NULL,
+    body TEXT NOT NULL,
+    version INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS notices_due ON notices (state, due_at);

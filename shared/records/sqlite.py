@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared import ledger
-from shared.domain import Account, ApiKey, Entry, Limits, Record, UsageRow
+from shared.domain import Account, ApiKey, Entry, Limits, Notice, Record, UsageRow
 from shared.errors import NotFound
 from shared.ledger import MAX_SHARDS, Posting, Reservation, Shard, Standing
 from shared.pacing import Meter
 from shared.records import HoldEnded, Page, RequestFilter, Stale, documents
-from shared.records.sqlite_file import Row, SqliteFile
+from shared.records.sqlite_batches import SqliteBatches
+from shared.records.sqlite_file import Row
 
 
-class Sqlite(SqliteFile):
+class Sqlite(SqliteBatches):
     """`Records` in the file at `path`, which is made if need be. Raises BadSettings for a file
     that a newer version of this program has written."""
 
@@ -99,16 +99,22 @@ class Sqlite(SqliteFile):
     async def begin(self, record: Record, reservation: Reservation) -> Record:
         def write() -> Record:
             written = self._insert_record(record)
-            for shard in reservation.shards:
-                if not self._update_shard(record.account_id, shard):
-                    raise Stale
-            for entry in documents.expiries(record, reservation):
-                self._insert_entry(entry)
+            self._reserve(record, reservation)
             return written
 
         return await self._write(write)
 
-    async def finish(self, record: Record, posting: Posting) -> Record:
+    async def advance(self, record: Record) -> Record:
+        documents.check_open(record)
+        return await self._write(lambda: self._replace_record(record))
+
+    async def note(self, record: Record) -> Record:
+        documents.check_ended(record)
+        return await self._write(lambda: self._record(record.id) or self._insert_record(record))
+
+    async def finish(
+        self, record: Record, posting: Posting, notice: Notice | None = None
+    ) -> Record:
         entry = documents.charge(record, posting)
 
         def write() -> Record:
@@ -116,13 +122,11 @@ class Sqlite(SqliteFile):
                 written = self._replace_record(record)
             except Stale as error:
                 raise HoldEnded from error
-            for shard in self._shards(record.account_id):
-                if shard.index in ledger.touched(record.hold):
-                    ended = ledger.returned(shard, record.hold, posting)
-                    self._update_shard(record.account_id, ended)
+            self._give_back(record.account_id, record.hold, posting, ran=True)
             if entry:
                 self._insert_entry(entry)
-                self._add_usage(record, posting)
+                self._add_usage(record.account_id, [documents.usage_of(record, posting)])
+            self._put_notice(notice)
             return written
 
         return await self._write(write)
@@ -176,8 +180,8 @@ class Sqlite(SqliteFile):
     async def overdue(self, before: datetime, limit: int) -> Sequence[Record]:
         rows = await self._read(
             lambda: self._all(
-                "SELECT * FROM requests WHERE status = 'running' AND lease_until < :before"
-                " ORDER BY lease_until, id LIMIT :limit",
+                "SELECT * FROM requests WHERE status IN ('queued', 'running')"
+                " AND lease_until < :before ORDER BY lease_until, id LIMIT :limit",
                 {"before": before, "limit": limit},
             )
         )
@@ -248,36 +252,9 @@ class Sqlite(SqliteFile):
             raise _no_account(account_id)
         return account
 
-    def _shards(self, account_id: str) -> tuple[Shard, ...]:
-        sql = "SELECT * FROM shards WHERE account_id = :id ORDER BY number"
-        rows = self._all(sql, {"id": account_id})
-        return tuple(documents.to_shard(row, row["number"], str(row["version"])) for row in rows)
-
     def _record(self, request_id: str) -> Record | None:
         row = self._one("SELECT * FROM requests WHERE id = :id", {"id": request_id})
         return _to_record(row) if row else None
-
-    def _insert_shard(self, account_id: str, shard: Shard) -> None:
-        self._run(
-            "INSERT INTO shards VALUES (:account_id, :number, :lots, :minute, :minute_count,"
-            " :day, :day_count, :spent, :running, :held, 1)",
-            {**documents.from_shard(shard), "account_id": account_id, "number": shard.index},
-        )
-
-    def _update_shard(self, account_id: str, shard: Shard) -> bool:
-        """Whether the shard still had the version it was read with."""
-        return self._run(
-            "UPDATE shards SET lots = :lots, minute = :minute, minute_count = :minute_count,"
-            " day = :day, day_count = :day_count, spent = :spent, running = :running,"
-            " held = :held, version = version + 1"
-            " WHERE account_id = :account_id AND number = :number AND version = :version",
-            {
-                **documents.from_shard(shard),
-                "account_id": account_id,
-                "number": shard.index,
-                "version": int(shard.version),
-            },
-        )
 
     def _insert_record(self, record: Record) -> Record:
         """Raises Stale for an id that is taken."""
@@ -303,22 +280,6 @@ class Sqlite(SqliteFile):
         if not written:
             raise Stale
         return replace(record, version=str(version + 1))
-
-    def _insert_entry(self, entry: Entry) -> None:
-        self._run(
-            "INSERT INTO entries VALUES (:id, :account_id, :kind, :micros, :at, :request_id,"
-            " :grant_id, :expires_at)",
-            documents.from_entry(entry),
-        )
-
-    def _add_usage(self, record: Record, posting: Posting) -> None:
-        row = documents.usage_of(record, posting)
-        self._run(
-            "INSERT INTO usage VALUES (:account_id, :day, :model, :provider, :requests, :images,"
-            " :micros) ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,"
-            " images = images + excluded.images, micros = micros + excluded.micros",
-            {**vars(row), "account_id": record.account_id},
-        )
 
 
 def _to_record(row: Row) -> Record:

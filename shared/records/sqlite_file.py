@@ -21,7 +21,7 @@ from shared.settings import BadSettings
 T = TypeVar("T")
 Row = Mapping[str, Any]
 
-_VERSION = 2
+_VERSION = 3
 _LOCK_WAIT_S = 30.0
 _WAL_TRIES = 200
 _WAL_WAIT_S = 0.02

@@ -3,6 +3,7 @@ what is stored and how it is found again."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +18,14 @@ from shared.domain import (
     Limits,
     Operation,
     Problem,
+    Record,
     Status,
+    Task,
     Usage,
     UsageRow,
 )
 from shared.errors import InvalidRequest, NotFound
-from shared.records import Records, RequestFilter, Stale
+from shared.records import HoldEnded, Records, RequestFilter, Stale
 from tests.records.scene import (
     KINDS,
     NOW,
@@ -33,6 +36,7 @@ from tests.records.scene import (
     draft,
     grant,
     image,
+    in_lots,
     opened,
     release,
     runner,
@@ -114,8 +118,14 @@ def test_a_record_comes_back_as_it_was_written(run: Run) -> None:
             metadata={"a.b/c`d": "\x00\udfff", "__name__": "x"},
             idempotency_key="key ü",
             previous_request_id="req_0",
+            status="queued",
+            deferred=True,
+            webhook_url="https://example.com/hook",
         )
-        running = await admit(records, asked)
+        queued = await admit(records, asked)
+        assert (await records.look("acc", "req_1")).request == queued
+        task = Task("x:m", "token", NOW + timedelta(seconds=1), 2)
+        running = await records.advance(replace(queued, status="running", task=task))
         assert (await records.look("acc", "req_1")).request == running
         ended = replace(
             running,
@@ -133,6 +143,68 @@ def test_a_record_comes_back_as_it_was_written(run: Run) -> None:
         assert ended.version != running.version
         assert await records.request("acc", "req_1") == ended
         assert (await records.requests("acc", EVERYTHING, 9, None)).items == (ended,)
+
+    run(scenario)
+
+
+def test_a_request_goes_on_from_what_was_read_and_only_while_it_is_open(run: Run) -> None:
+    async def scenario(records: Records) -> None:
+        await opened(records)
+        queued = await admit(records, replace(draft("req_1"), status="queued"))
+        shards = (await records.look("acc", None)).shards
+        later = replace(queued, status="running", lease_until=NOW + timedelta(minutes=9))
+        tries = [records.advance(replace(later, provider=str(n))) for n in range(4)]
+        results = await asyncio.gather(*tries, return_exceptions=True)
+        (won,) = [result for result in results if isinstance(result, Record)]
+        assert sum(isinstance(result, Stale) for result in results) == 3
+        assert won.version != queued.version
+        assert await records.request("acc", "req_1") == won
+        with pytest.raises(HoldEnded):
+            await release(records, queued)
+        with pytest.raises(ValueError, match="has ended"):
+            await records.advance(replace(won, status="cancelled"))
+        assert (await records.look("acc", None)).shards == shards
+        ended = await release(records, won)
+        with pytest.raises(Stale):
+            await records.advance(won)
+        assert await records.request("acc", "req_1") == ended
+        assert await in_lots(records) == 10_000
+
+    run(scenario)
+
+
+def test_a_request_may_end_while_it_is_queued(run: Run) -> None:
+    async def scenario(records: Records) -> None:
+        await opened(records)
+        queued = await admit(records, replace(draft("req_1"), status="queued"))
+        gone = replace(queued, status="cancelled", completed_at=NOW)
+        ended = await records.finish(gone, ledger.post(queued.hold, 0))
+        assert await records.request("acc", "req_1") == ended
+        (shard,) = (await records.look("acc", None)).shards
+        assert (shard.running, shard.held) == (0, 0)
+        assert await in_lots(records) == await balance(records) == 10_000
+
+    run(scenario)
+
+
+def test_a_request_that_came_to_nothing_is_noted_once_and_moves_no_money(run: Run) -> None:
+    async def scenario(records: Records) -> None:
+        await opened(records)
+        before = (await records.look("acc", None)).shards
+        refused = replace(draft("req_1"), status="failed", completed_at=NOW)
+        noted = await records.note(refused)
+        assert noted.version
+        assert await records.note(replace(refused, prompt="another")) == noted
+        assert await records.request("acc", "req_1") == noted
+        held = await admit(records, draft("req_2"))
+        for wrong in (draft("req_3"), replace(refused, id="req_3", hold=held.hold)):
+            with pytest.raises(ValueError, match="not ended, or holds"):
+                await records.note(wrong)
+        assert await records.request("acc", "req_3") is None
+        assert await records.note(replace(refused, id="req_2")) == held
+        await release(records, held)
+        after = (await records.look("acc", None)).shards
+        assert [s.lots for s in after] == [s.lots for s in before]
 
     run(scenario)
 
@@ -283,7 +355,9 @@ def test_overdue_requests_come_oldest_lease_first(run: Run) -> None:
         await opened(records)
         for n, minutes in enumerate((3, 1, 2, 4, 0)):
             lease = NOW + timedelta(minutes=minutes)
-            running = await admit(records, replace(draft(f"req_{n}"), lease_until=lease))
+            status: Status = "running" if n % 2 else "queued"
+            asked = replace(draft(f"req_{n}"), status=status, lease_until=lease)
+            running = await admit(records, asked)
             if minutes == 0:
                 await release(records, running)
         before = NOW + timedelta(minutes=4)

@@ -1,5 +1,5 @@
-"""What the tests of records act on: an account with credit, requests, and the way to admit and to
-end one."""
+"""What the tests of records act on: an account with credit, requests and batches, and the way to
+admit and to end one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from random import Random
 import pytest
 
 from shared import ledger
-from shared.domain import Account, Entry, Hold, Image, Limits, Quote, Record
+from shared.batch_domain import Batch, Counts, Delivered
+from shared.domain import Account, Entry, Hold, Image, Limits, Notice, Quote, Record, UsageRow
 from shared.ledger import CREDIT_LIFE, Reservation, Standing
 from shared.records import Records, Stale
 from shared.records.firestore import Firestore
@@ -77,6 +78,32 @@ def draft(request_id: str, micros: int = 100, at: datetime = NOW) -> Record:
     )
 
 
+def batch_draft(batch_id: str = "bat_1", micros: int = 100, at: datetime = NOW) -> Batch:
+    """A batch as it is before admission, its hold still empty."""
+    return Batch(
+        id=batch_id,
+        account_id="acc",
+        key_id="key",
+        status="accepted",
+        mode="auto",
+        fingerprint="f" * 64,
+        sandbox=False,
+        hold=_NOTHING_HELD,
+        held_micros=micros,
+        listed_micros=micros,
+        counts=Counts(3),
+        created_at=at,
+        expires_at=at + timedelta(days=1),
+        due_at=at + timedelta(minutes=5),
+    )
+
+
+def notice_of(subject: str, due_at: datetime = NOW) -> Notice:
+    kind = "batch.ended" if subject.startswith("bat_") else "request.ended"
+    url = "https://example.com/hook?é=" + "x" * 2000
+    return Notice(f"msg_{subject}", "acc", subject, kind, url, "due", NOW, due_at)
+
+
 def image(number: int) -> Image:
     name = f"images/req/{number}"
     return Image(f"img_{number}", name, "image/png", 8, 8, 70, "a" * 64)
@@ -106,6 +133,32 @@ async def admit(records: Records, record: Record, at: datetime = NOW, seed: int 
         except Stale:
             await asyncio.sleep(random.uniform(0, longest_s))
             longest_s = min(0.5, 2 * longest_s)
+
+
+def decide_batch(
+    standing: Standing, batch: Batch, at: datetime = NOW, seed: int = 0
+) -> tuple[Batch, Reservation]:
+    reservation = ledger.reserve(standing, batch.held_micros, at, Random(seed), runs=False)
+    return replace(batch, hold=reservation.hold), reservation
+
+
+async def admit_batch(records: Records, batch: Batch, at: datetime = NOW, seed: int = 0) -> Batch:
+    standing = await records.look(batch.account_id, None)
+    return await records.begin_batch(*decide_batch(standing, batch, at, seed))
+
+
+def delivery(
+    batch: Batch, key: str, charged: int, freed: int = 0, model: str = "gpt-image-1.5"
+) -> tuple[Batch, Delivered]:
+    """A chunk of one item, and the batch after it."""
+    piece, rest = ledger.draw(batch.hold, charged, freed)
+    after = replace(batch, hold=rest, charged_micros=batch.charged_micros + charged)
+    row = UsageRow("2026-11-21", model, "google", 1, 1, charged)
+    return after, Delivered(key, NOW, piece, charged, (row,))
+
+
+def ended_batch(batch: Batch) -> Batch:
+    return replace(batch, status="succeeded", completed_at=NOW + timedelta(hours=1))
 
 
 async def settle(

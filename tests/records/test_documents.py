@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from types import MappingProxyType
 
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.batch_domain import Group, Job
 from shared.errors import InvalidRequest
 from shared.ledger import Lot, Shard
 from shared.records import documents
-from tests.records.scene import NOW, account, draft, grant
+from tests.records.scene import NOW, account, batch_draft, draft, grant, notice_of
 
 
 def test_fields_of_a_newer_version_are_passed_over() -> None:
@@ -25,9 +27,26 @@ def test_fields_of_a_newer_version_are_passed_over() -> None:
     assert documents.to_entry({**documents.from_entry(grant(5)), "mood": 1}) == grant(5)
 
 
+def test_fields_of_a_newer_version_are_passed_over_within_a_batch_and_a_notice() -> None:
+    batch = replace(
+        batch_draft(),
+        groups=(Group("provider", "x:m", 1, 1, rest_until=NOW),),
+        jobs=(Job(0, 0, 1, "running", "name", look_at=NOW),),
+    )
+    stored = dict(documents.from_batch(batch))
+    body = json.loads(stored["body"])
+    for nested in (body, body["hold"], body["counts"], body["groups"][0], body["jobs"][0]):
+        nested["mood"] = 1
+    assert documents.to_batch({**stored, "mood": 1, "body": json.dumps(body)}, "") == batch
+    notice = dict(documents.from_notice(notice_of("req_1")))
+    body = json.dumps({**json.loads(notice["body"]), "mood": 1})
+    assert documents.to_notice({**notice, "mood": 1, "body": body}, "") == notice_of("req_1")
+
+
 def test_fields_that_an_older_version_did_not_write_take_their_defaults() -> None:
     stored = dict(documents.from_record(draft("req_1")))
-    body = {k: v for k, v in json.loads(stored["body"]).items() if k not in ("n", "metadata")}
+    missing = ("n", "metadata", "deferred", "webhook_url", "task")
+    body = {k: v for k, v in json.loads(stored["body"]).items() if k not in missing}
     stored["body"] = json.dumps(body)
     assert documents.to_record(stored, "") == draft("req_1")
 

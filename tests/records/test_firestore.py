@@ -7,17 +7,34 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 import grpc
 import pytest
 from google.api_core import exceptions
+from google.cloud.firestore_v1.async_batch import AsyncWriteBatch
 from google.cloud.firestore_v1.types import StructuredQuery
 
 from shared.records import HoldEnded, RequestFilter, Stale
 from shared.records.firestore import INDEXES, Firestore
 from tests.emulators.firestore_wire import Wire
-from tests.records.scene import NOW, admit, balance, decide, draft, in_lots, opened, settle
+from tests.records.scene import (
+    NOW,
+    admit,
+    admit_batch,
+    balance,
+    batch_draft,
+    decide,
+    delivery,
+    draft,
+    ended_batch,
+    in_lots,
+    notice_of,
+    opened,
+    settle,
+)
 
 pytestmark = pytest.mark.emulator
 
@@ -52,6 +69,51 @@ def test_a_request_takes_two_calls_to_admit_and_one_to_end(wire: Wire) -> None:
         running = await records.request("acc", "req_1")
         assert running is not None
         assert await wire.counted(settle(records, running, 40)) == ["Commit"]
+
+    run(wire, scenario)
+
+
+def test_a_chunk_of_a_batch_takes_one_call_and_four_writes(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    commit = AsyncWriteBatch.commit
+
+    async def counted(self: AsyncWriteBatch, *args: Any, **options: Any) -> Any:
+        sizes.append(len(self))
+        return await commit(self, *args, **options)
+
+    async def scenario(records: Firestore) -> None:
+        await opened(records, shards=8)
+        begun = await admit_batch(records, batch_draft())
+        assert begun.version
+        monkeypatch.setattr(AsyncWriteBatch, "commit", counted)
+        after, delivered = delivery(begun, "0", 10, 10)
+        usage = tuple(replace(row, model=m) for row in delivered.usage for m in ("a", "b"))
+        call = records.advance_batch(after, replace(delivered, usage=usage))
+        assert await wire.counted(call) == ["Commit"]
+        stored = await records.batch("acc", "bat_1")
+        assert stored is not None
+        call = records.advance_batch(ended_batch(stored), None, notice_of("bat_1"))
+        assert await wire.counted(call) == ["Commit"]
+        assert sizes == [4, 2]
+
+    run(wire, scenario)
+
+
+def test_a_chunk_whose_answer_was_lost_counts_once(wire: Wire) -> None:
+    async def scenario(records: Firestore) -> None:
+        await opened(records)
+        batch = await admit_batch(records, batch_draft())
+        for key, received in (("0", True), ("1", False)):
+            wire.faults.append((grpc.StatusCode.UNAVAILABLE, received))
+            batch = await records.advance_batch(*delivery(batch, key, 10, 5))
+            assert await records.batch("acc", "bat_1") == batch
+        wire.faults.append((grpc.StatusCode.UNAVAILABLE, True))
+        noted = await records.note_batch(ended_batch(batch_draft("bat_2")))
+        assert await records.batch("acc", "bat_2") == noted
+        assert await balance(records) == 9_980
+        assert await in_lots(records) == 9_910
 
     run(wire, scenario)
 
@@ -131,13 +193,18 @@ def test_every_query_has_its_indexes(wire: Wire) -> None:
             )
             await records.requests("acc", where, 5, None)
         await records.overdue(NOW, 5)
+        await records.batches("acc", None, 5, None)
+        await records.batches("acc", "openai", 5, None)
+        await records.due_batches(NOW, 5)
+        await records.due_notices(NOW, 5)
+        await records.notices("dead", 5)
         await records.entries("acc", 5, None)
         await records.usage("acc", "2026-01-01", "2026-12-31")
         await records.keys("acc")
         await records.accounts()
 
     run(wire, scenario)
-    assert len(wire.queries) == 21
+    assert len(wire.queries) == 26
     for query in wire.queries:
         _assert_indexed(query)
 
@@ -148,9 +215,11 @@ def _assert_indexed(query: StructuredQuery) -> None:
     composite = query.where.composite_filter.filters
     alone = [query.where] if query.where.field_filter.op else []
     filters = [one.field_filter for one in (*composite, *alone)]
-    equal = StructuredQuery.FieldFilter.Operator.EQUAL
-    equalities = {one.field.field_path for one in filters if one.op == equal}
-    ranges = {one.field.field_path for one in filters if one.op != equal}
+    operator = StructuredQuery.FieldFilter.Operator
+    # "in" is as many queries for equality, which share an index.
+    equal = (operator.EQUAL, operator.IN)
+    equalities = {one.field.field_path for one in filters if one.op in equal}
+    ranges = {one.field.field_path for one in filters if one.op not in equal}
     descending = StructuredQuery.Direction.DESCENDING
     order = tuple(
         one.field.field_path + (" desc" if one.direction == descending else "")
