@@ -17,6 +17,7 @@ from shared import catalogue
 pytest_plugins = [
     "tests.emulators.firestore",
     "tests.emulators.firestore_wire",
+    "tests.emulators.pubsub",
     "tests.emulators.storage",
 ]
 
