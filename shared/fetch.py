@@ -1,4 +1,5 @@
-"""Fetch what a caller's URL points to, without letting the caller reach what only we can reach.
+"""Fetch what a caller's URL points to, or send something there, without letting the caller reach
+what only we can reach.
 
 Every address a name resolves to must be public, the connection goes to an address that was checked
 and not to the name, and each redirect is checked anew. `check_url` and `check_addresses` are the
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -30,7 +31,8 @@ PORTS = (443, 8443)
 
 # Of their own: a name that takes long to find keeps its thread, and nobody else's.
 _RESOLVERS = ThreadPoolExecutor(8, thread_name_prefix="resolve")
-_HEADERS = {"accept": "image/*", "accept-encoding": "identity", "user-agent": "darkroom"}
+_AGENT = {"accept-encoding": "identity", "user-agent": "darkroom"}
+_HEADERS = {"accept": "image/*", **_AGENT}
 _IPV6_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # Global by `ipaddress`, and yet they lead elsewhere: 6to4 and its relay, Teredo, documentation.
@@ -85,13 +87,20 @@ def is_public(address: str) -> bool:
     )
 
 
-def pinned(method: str, target: httpx.URL, address: str) -> httpx.Request:
+def pinned(
+    method: str,
+    target: httpx.URL,
+    address: str,
+    headers: Mapping[str, str] = _HEADERS,
+    body: bytes | None = None,
+) -> httpx.Request:
     """A request that connects to `address`, and for TLS and for HTTP means the URL's host. A name
     that resolves to something else a moment later changes nothing."""
     return httpx.Request(
         method,
         target.copy_with(host=address),
-        headers={"host": target.netloc.decode("ascii"), **_HEADERS},
+        headers={"host": target.netloc.decode("ascii"), **headers},
+        content=body,
         extensions={
             "sni_hostname": target.raw_host.decode("ascii").rstrip("."),
             "timeout": httpx.Timeout(TIMEOUT_S, connect=CONNECT_S).as_dict(),
@@ -109,7 +118,7 @@ async def system_resolve(host: str, port: int) -> Sequence[str]:
 
 class Fetcher:
     """Fetches public URLs; `allow_private` (development only) opens it to any address, port and to
-    plain http. It sends no cookies, credentials or headers of ours."""
+    plain http. It sends no cookies and no credentials of ours."""
 
     def __init__(
         self,
@@ -126,12 +135,13 @@ class Fetcher:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
 
-    async def fetch(self, url: str, field: str) -> bytes:
+    async def fetch(self, url: str, field: str, *, own: bool = False) -> bytes:
         """The body of a 200 answer, after at most REDIRECTS redirects. `field` is named in errors.
-        Raises InvalidRequest, or PayloadTooLarge beyond `max_bytes`."""
+        A URL that is the operator's `own` may lead anywhere; where it redirects to may not. Raises
+        InvalidRequest, or PayloadTooLarge beyond `max_bytes`."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._follow(url, field)
+                return await self._follow(url, field, self._allow_private or own)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise InvalidRequest(
                 f"The URL did not deliver within {self._timeout_s:g} seconds. "
@@ -145,25 +155,51 @@ class Fetcher:
                 private=repr(error),
             ) from error
 
+    async def post(self, url: str, field: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """The status with which a URL answers what it is sent, whatever it is: no redirect is
+        followed, and the answer's body is not read. Raises InvalidRequest where none came."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                target = check_url(url, field, allow_private=self._allow_private)
+                addresses = await self._addresses(target, field, self._allow_private)
+                requests = [
+                    pinned("POST", target, address, {**_AGENT, **headers}, body)
+                    for address in addresses
+                ]
+                response = await self._send(requests)
+                await response.aclose()
+                return response.status_code
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise InvalidRequest(
+                f"The URL did not answer within {self._timeout_s:g} seconds.", param=field
+            ) from error
+        except httpx.HTTPError as error:
+            raise InvalidRequest(
+                "The URL could not be reached: the connection failed.",
+                param=field,
+                private=repr(error),
+            ) from error
+
     async def close(self) -> None:
         """Close the connections."""
         if self._transport is not None:
             await self._transport.aclose()
 
-    async def _follow(self, url: str, field: str) -> bytes:
+    async def _follow(self, url: str, field: str, allow_private: bool) -> bytes:
         for _ in range(REDIRECTS + 1):
-            target = check_url(url, field, allow_private=self._allow_private)
-            addresses = await self._addresses(target, field)
-            response = await self._get(target, addresses)
+            target = check_url(url, field, allow_private=allow_private)
+            addresses = await self._addresses(target, field, allow_private)
+            response = await self._send([pinned("GET", target, one) for one in addresses])
             try:
                 if not response.has_redirect_location:
                     return await self._body(response, field)
                 url = _joined(target, response.headers["location"], field)
+                allow_private = self._allow_private
             finally:
                 await response.aclose()
         raise InvalidRequest(f"The URL redirects more than {REDIRECTS} times.", param=field)
 
-    async def _addresses(self, target: httpx.URL, field: str) -> Sequence[str]:
+    async def _addresses(self, target: httpx.URL, field: str, allow_private: bool) -> Sequence[str]:
         try:
             addresses = await self._resolve(target.raw_host.decode("ascii"), _port(target))
             if not addresses:
@@ -172,21 +208,21 @@ class Fetcher:
             raise InvalidRequest(
                 "The URL's host cannot be found.", param=field, private=repr(error)
             ) from error
-        if not self._allow_private:
+        if not allow_private:
             check_addresses(addresses, field)
         return addresses[:ADDRESSES]
 
-    async def _get(self, target: httpx.URL, addresses: Sequence[str]) -> httpx.Response:
-        """The answer of the first address that takes a connection."""
+    async def _send(self, requests: Sequence[httpx.Request]) -> httpx.Response:
+        """The answer of the first address that takes a connection, by a request to each."""
         if self._transport is None:
             self._transport = open_transport()
-        *others, last = addresses
-        for address in others:
+        *others, last = requests
+        for request in others:
             try:
-                return await self._transport.handle_async_request(pinned("GET", target, address))
+                return await self._transport.handle_async_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue
-        return await self._transport.handle_async_request(pinned("GET", target, last))
+        return await self._transport.handle_async_request(last)
 
     async def _body(self, response: httpx.Response, field: str) -> bytes:
         if response.status_code != 200:

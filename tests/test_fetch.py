@@ -316,3 +316,89 @@ def test_a_server_that_dawdles_is_left_when_the_time_is_up() -> None:
 def test_a_connection_that_breaks_is_the_callers_to_know(failure: Exception) -> None:
     with pytest.raises(InvalidRequest, match="connection failed"):
         fetch(Wire(failure))
+
+
+def post(wire: Wire, url: str = "https://shop.example/hook", *found: Sequence[str]) -> int:
+    """Send two bytes through a wire, with a resolver's answers."""
+    fetcher = Fetcher(transport=wire, resolve=resolves(*(found or ([PUBLIC],))), timeout_s=0.05)
+    return asyncio.run(fetcher.post(url, "webhook_url", b"{}", {"content-type": "text/x"}))
+
+
+def test_what_is_sent_goes_to_the_checked_address_with_its_headers() -> None:
+    wire = Wire(httpx.Response(202))
+    assert post(wire, "https://shop.example/hook?a=b", ["2606:4700::1111"]) == 202
+    request = wire.asked[0]
+    assert (request.method, request.content) == ("POST", b"{}")
+    assert str(request.url) == "https://[2606:4700::1111]/hook?a=b"
+    assert request.extensions["sni_hostname"] == "shop.example"
+    assert dict(request.headers) == {
+        "host": "shop.example",
+        "accept-encoding": "identity",
+        "user-agent": "darkroom",
+        "content-type": "text/x",
+        "content-length": "2",
+    }
+
+
+@pytest.mark.parametrize("status", [204, 301, 307, 401, 500])
+def test_every_answer_to_what_is_sent_is_an_answer_and_none_is_followed(status: int) -> None:
+    wire = Wire(redirect("https://elsewhere.example/", status))
+    assert post(wire) == status
+    assert len(wire.asked) == 1
+
+
+def test_the_body_of_an_answer_to_what_was_sent_is_left_unread() -> None:
+    class Endless(httpx.AsyncByteStream):
+        closed = False
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            raise AssertionError("read")
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    stream = Endless()
+    assert post(Wire(httpx.Response(200, stream=stream))) == 200
+    assert stream.closed
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], [PUBLIC, "10.0.0.1"]])
+def test_nothing_is_posted_to_a_private_address(addresses: list[str]) -> None:
+    wire = Wire()
+    with pytest.raises(InvalidRequest, match="public internet"):
+        post(wire, "https://inside.example/", addresses)
+    with pytest.raises(InvalidRequest, match="https"):
+        post(wire, "http://shop.example/")
+    assert wire.asked == []
+
+
+def test_the_next_address_is_posted_to_only_when_nothing_was_sent() -> None:
+    wire = Wire(httpx.ConnectError("unreachable"), httpx.Response(200))
+    assert post(wire, "https://shop.example/", ["2606:4700::1111", PUBLIC]) == 200
+    broken = Wire(httpx.ReadError("reset"), httpx.Response(200))
+    with pytest.raises(InvalidRequest, match="connection failed"):
+        post(broken, "https://shop.example/", ["2606:4700::1111", PUBLIC])
+    assert len(broken.asked) == 1
+
+
+def test_a_server_that_does_not_answer_what_is_sent_is_left() -> None:
+    class Silent(Wire):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            await asyncio.Event().wait()
+            return httpx.Response(200)
+
+    with pytest.raises(InvalidRequest, match=r"did not answer within 0\.05 seconds"):
+        post(Silent())
+
+
+def test_the_operators_own_address_may_be_a_private_one_but_not_where_it_redirects() -> None:
+    async def own(wire: Wire) -> bytes:
+        fetcher = Fetcher(transport=wire, resolve=resolves(["127.0.0.1"]))
+        return await fetcher.fetch("http://localhost:9000/keys", "keys", own=True)
+
+    assert asyncio.run(own(Wire(body()))) == b"picture"
+    for elsewhere in ("http://localhost:9000/", "https://inside.example/"):
+        wire = Wire(redirect(elsewhere), body())
+        with pytest.raises(InvalidRequest, match=r"https|public internet"):
+            asyncio.run(own(wire))
+        assert len(wire.asked) == 1
