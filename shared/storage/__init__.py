@@ -5,7 +5,7 @@ both. An object is written once: a second write of the same name changes nothing
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -21,6 +21,17 @@ class Blob:
 
 
 @dataclass(frozen=True)
+class Described:
+    """What is known of an object without reading it. `generation` is another one for every object
+    that ever had its name."""
+
+    size_bytes: int
+    content_type: str
+    labels: Mapping[str, str]
+    generation: str
+
+
+@dataclass(frozen=True)
 class Ticket:
     """Leave to PUT one object's bytes: to `url`, with exactly these headers."""
 
@@ -30,6 +41,10 @@ class Ticket:
 
 class BadName(ValueError):
     """A name or prefix that no object can have: a fault of the code that made it."""
+
+
+class Missing(LookupError):
+    """There is no object of that name, or it went while it was read."""
 
 
 def check_name(name: str) -> str:
@@ -47,6 +62,8 @@ def check_prefix(prefix: str) -> str:
     return prefix
 
 
+PIECE_BYTES = 4 * 2**20
+"""Of a large object, what is in memory at once."""
 _NAME = re.compile(r"(?!\.{1,2}(/|$))[\w.-]{1,200}(/(?!\.{1,2}(/|$))[\w.-]{1,200})*", re.ASCII)
 
 
@@ -59,7 +76,19 @@ class Storage(Protocol):
     ) -> bool:
         """Write an object that does not exist yet; False, and nothing written, if it does."""
 
+    async def put_stream(
+        self, name: str, pieces: AsyncIterator[bytes], content_type: str, labels: Mapping[str, str]
+    ) -> bool:
+        """As `put`, of an object that is never whole in memory. Whatever `pieces` raises is raised,
+        and nothing is written then; they are not read where the object exists."""
+
     async def get(self, name: str) -> Blob | None: ...
+
+    def stream(self, name: str) -> AsyncIterator[bytes]:
+        """An object's bytes in order, at most PIECE_BYTES at once; nothing for an empty one. Raises
+        Missing, with the first piece or later."""
+
+    async def describe(self, name: str) -> Described | None: ...
 
     async def list(self, prefix: str) -> tuple[str, ...]:
         """The names under a prefix, in order."""
@@ -68,7 +97,12 @@ class Storage(Protocol):
         """Remove an object; one that is gone already is no error."""
 
     async def ticket(
-        self, name: str, content_type: str, max_bytes: int, life: timedelta
+        self,
+        name: str,
+        content_type: str,
+        labels: Mapping[str, str],
+        max_bytes: int,
+        life: timedelta,
     ) -> Ticket | None:
         """Leave to upload straight to the backend; None where bytes have to come through us."""
 

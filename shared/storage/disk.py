@@ -7,12 +7,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 from uuid import uuid4
 
-from shared.storage import Blob, Ticket, check_name, check_prefix
+from shared.storage import (
+    PIECE_BYTES,
+    Blob,
+    Described,
+    Missing,
+    Ticket,
+    check_name,
+    check_prefix,
+)
 
 _LENGTH_BYTES = 4
 
@@ -34,12 +44,41 @@ class Disk:
         self, name: str, data: bytes, content_type: str, labels: Mapping[str, str]
     ) -> bool:
         path = self._objects / check_name(name)
-        facts = json.dumps({"content_type": content_type, "labels": dict(labels)}).encode()
-        content = data + facts + len(facts).to_bytes(_LENGTH_BYTES, "big")
-        return await asyncio.to_thread(self._write_once, path, content)
+        return await asyncio.to_thread(self._write_once, path, data, _facts(content_type, labels))
+
+    async def put_stream(
+        self, name: str, pieces: AsyncIterator[bytes], content_type: str, labels: Mapping[str, str]
+    ) -> bool:
+        path = self._objects / check_name(name)
+        if await asyncio.to_thread(path.is_file):
+            return False
+        draft = await asyncio.to_thread(self._draft)
+        try:
+            async for piece in pieces:
+                await asyncio.to_thread(draft.file.write, piece)
+            return await asyncio.to_thread(draft.finish, path, _facts(content_type, labels))
+        finally:
+            await asyncio.to_thread(draft.discard)
 
     async def get(self, name: str) -> Blob | None:
         return await asyncio.to_thread(_read, self._objects / check_name(name))
+
+    async def stream(self, name: str) -> AsyncIterator[bytes]:
+        opened = await asyncio.to_thread(_opened, self._objects / check_name(name))
+        if opened is None:
+            raise Missing(name)
+        file, described = opened
+        try:
+            left = described.size_bytes
+            while left:
+                piece = await asyncio.to_thread(file.read, min(left, PIECE_BYTES))
+                left -= len(piece)
+                yield piece
+        finally:
+            file.close()
+
+    async def describe(self, name: str) -> Described | None:
+        return await asyncio.to_thread(_described, self._objects / check_name(name))
 
     async def list(self, prefix: str) -> tuple[str, ...]:
         return await asyncio.to_thread(self._names, check_prefix(prefix))
@@ -49,31 +88,32 @@ class Disk:
         await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def ticket(
-        self, name: str, content_type: str, max_bytes: int, life: timedelta
+        self,
+        name: str,
+        content_type: str,
+        labels: Mapping[str, str],
+        max_bytes: int,
+        life: timedelta,
     ) -> Ticket | None:
         return None
 
     async def close(self) -> None:
         return None
 
-    def _write_once(self, path: Path, content: bytes) -> bool:
+    def _write_once(self, path: Path, data: bytes, facts: bytes) -> bool:
         if path.is_file():
             return False
-        self._unfinished.mkdir(parents=True, exist_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._unfinished / uuid4().hex
+        draft = self._draft()
         try:
-            with draft.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(draft, path)
-        except FileExistsError:
-            return False
+            draft.file.write(data)
+            return draft.finish(path, facts)
         finally:
-            draft.unlink(missing_ok=True)
-        _flush(path.parent)
-        return True
+            draft.discard()
+
+    def _draft(self) -> _Draft:
+        self._unfinished.mkdir(parents=True, exist_ok=True)
+        path = self._unfinished / uuid4().hex
+        return _Draft(path, path.open("xb"))
 
     def _names(self, prefix: str) -> tuple[str, ...]:
         folder = self._objects / prefix.rpartition("/")[0]
@@ -85,15 +125,71 @@ class Disk:
         return tuple(sorted(name for name in names if name.startswith(prefix)))
 
 
-def _read(path: Path) -> Blob | None:
+@dataclass(frozen=True)
+class _Draft:
+    """A file on its way to its name."""
+
+    path: Path
+    file: IO[bytes]
+
+    def finish(self, path: Path, facts: bytes) -> bool:
+        """Give it its facts and its name; False if another has that."""
+        self.file.write(facts)
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(self.path, path)
+        except FileExistsError:
+            return False
+        _flush(path.parent)
+        return True
+
+    def discard(self) -> None:
+        """Forget it under the name it was written by."""
+        self.file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _facts(content_type: str, labels: Mapping[str, str]) -> bytes:
+    """What follows an object's bytes."""
+    facts = json.dumps({"content_type": content_type, "labels": dict(labels)}).encode()
+    return facts + len(facts).to_bytes(_LENGTH_BYTES, "big")
+
+
+def _opened(path: Path) -> tuple[IO[bytes], Described] | None:
+    """A file, at the first of its object's bytes, and what it says of them."""
     try:
-        content = path.read_bytes()
+        file = path.open("rb")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
-    end = len(content) - _LENGTH_BYTES
-    start = end - int.from_bytes(content[end:], "big")
-    facts = json.loads(content[start:end])
-    return Blob(content[:start], facts["content_type"], facts["labels"])
+    end = file.seek(-_LENGTH_BYTES, os.SEEK_END)
+    size_bytes = end - int.from_bytes(file.read(), "big")
+    file.seek(size_bytes)
+    facts = json.loads(file.read(end - size_bytes))
+    file.seek(0)
+    written_ns = os.fstat(file.fileno()).st_mtime_ns
+    generation = str(written_ns)
+    return file, Described(size_bytes, facts["content_type"], facts["labels"], generation)
+
+
+def _read(path: Path) -> Blob | None:
+    opened = _opened(path)
+    if opened is None:
+        return None
+    file, described = opened
+    with file:
+        data = file.read(described.size_bytes)
+    return Blob(data, described.content_type, described.labels)
+
+
+def _described(path: Path) -> Described | None:
+    opened = _opened(path)
+    if opened is None:
+        return None
+    file, described = opened
+    file.close()
+    return described
 
 
 def _flush(folder: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from shared.storage import BadName, Blob, Storage
+from shared.storage import PIECE_BYTES, BadName, Blob, Described, Missing, Storage
 from shared.storage.disk import Disk
 from shared.storage.gcs import Gcs
 from tests.emulators.storage import emulator_client, new_bucket
@@ -107,6 +108,106 @@ def test_nine_megabytes_come_back_as_they_went_and_once(storage: Storage) -> Non
     assert blob.data == data
 
 
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1])
+def test_an_object_is_read_in_pieces(storage: Storage, size: int) -> None:
+    data = os.urandom(size)
+
+    async def scenario() -> list[bytes]:
+        assert await storage.put("uploads/a", data, "application/jsonl", {"k": "v"})
+        return [piece async for piece in storage.stream("uploads/a")]
+
+    pieces = asyncio.run(scenario())
+    assert b"".join(pieces) == data
+    assert all(0 < len(piece) <= PIECE_BYTES for piece in pieces)
+
+
+def test_there_are_no_pieces_of_what_is_not_there(storage: Storage) -> None:
+    async def scenario() -> None:
+        for name in ("none", "none/either"):
+            with pytest.raises(Missing):
+                await anext(storage.stream(name))
+
+    asyncio.run(scenario())
+
+
+def test_pieces_are_of_one_object_though_its_name_goes_to_another(storage: Storage) -> None:
+    async def scenario() -> bytes:
+        await storage.put("a", b"1" * (PIECE_BYTES + 1), "text/plain", {})
+        pieces = storage.stream("a")
+        begun = await anext(pieces)
+        await storage.delete("a")
+        await storage.put("a", b"2" * (PIECE_BYTES + 1), "text/plain", {})
+        try:
+            return begun + b"".join([piece async for piece in pieces])
+        except Missing:
+            return begun
+
+    assert set(asyncio.run(scenario())) == set(b"1")
+
+
+def test_an_object_is_described_without_its_bytes(storage: Storage) -> None:
+    async def scenario() -> tuple[Described | None, Described | None]:
+        assert await storage.describe("a") is None
+        assert await storage.describe("a/b") is None
+        await storage.put("a", b"12345", "image/png", {"k": "v"})
+        first = await storage.describe("a")
+        assert first == await storage.describe("a")
+        await storage.delete("a")
+        await storage.put("a", b"", "image/png", {})
+        return first, await storage.describe("a")
+
+    first, second = asyncio.run(scenario())
+    assert first is not None and second is not None
+    assert first == Described(5, "image/png", {"k": "v"}, first.generation)
+    assert (second.size_bytes, second.labels) == (0, {})
+    assert first.generation != second.generation
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_an_object_is_written_in_pieces(storage: Storage, count: int) -> None:
+    piece = os.urandom(2 * 2**20)
+
+    async def scenario() -> Blob | None:
+        labels = {"darkroom-mode": "auto"}
+        assert await storage.put_stream("uploads/a", several(piece, count), "text/plain", labels)
+        return await storage.get("uploads/a")
+
+    blob = asyncio.run(scenario())
+    assert blob == Blob(piece * count, "text/plain", {"darkroom-mode": "auto"})
+
+
+def test_what_is_there_is_not_written_over_in_pieces(storage: Storage) -> None:
+    async def scenario() -> Blob | None:
+        assert await storage.put_stream("a", several(b"1", 2), "text/plain", {})
+        assert not await storage.put_stream("a", several(b"2", 2), "text/plain", {})
+        assert not await storage.put("a", b"3", "text/plain", {})
+        return await storage.get("a")
+
+    assert asyncio.run(scenario()) == Blob(b"11", "text/plain", {})
+
+
+@pytest.mark.parametrize("size", [3, 5 * 2**20])
+def test_pieces_that_fail_leave_no_object(storage: Storage, size: int) -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"x" * size
+        raise ConnectionError
+
+    async def scenario() -> None:
+        with pytest.raises(ConnectionError):
+            await storage.put_stream("a", failing(), "text/plain", {})
+        gc.collect()
+        assert await storage.list("") == ()
+        assert await storage.put_stream("a", several(b"x", 1), "text/plain", {})
+
+    asyncio.run(scenario())
+
+
+async def several(piece: bytes, count: int) -> AsyncIterator[bytes]:
+    """The same piece again and again."""
+    for _ in range(count):
+        yield piece
+
+
 def test_what_does_not_exist_is_none_and_can_be_deleted(storage: Storage) -> None:
     async def scenario() -> None:
         assert await storage.get("none") is None
@@ -157,6 +258,12 @@ def test_odd_names_are_refused_by_every_verb(storage: Storage, name: str) -> Non
             await storage.get(name)
         with pytest.raises(BadName):
             await storage.delete(name)
+        with pytest.raises(BadName):
+            await storage.put_stream(name, several(b"x", 1), "image/png", {})
+        with pytest.raises(BadName):
+            await anext(storage.stream(name))
+        with pytest.raises(BadName):
+            await storage.describe(name)
 
     asyncio.run(scenario())
 

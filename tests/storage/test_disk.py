@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def test_a_write_that_dies_before_its_last_step_leaves_no_object(
     with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
         patch.setattr(os, "link", dies)
         asyncio.run(disk.put("a/b", b"x", "image/png", {}))
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr(os, "link", dies)
+        asyncio.run(disk.put_stream("a/b", _once(b"x"), "image/png", {}))
     assert asyncio.run(disk.get("a/b")) is None
     assert asyncio.run(disk.list("")) == ()
     assert list((tmp_path / "unfinished").iterdir()) == []
@@ -53,5 +57,9 @@ def test_a_folder_is_no_object(tmp_path: Path) -> None:
 
 
 def test_bytes_have_to_come_through_us(tmp_path: Path) -> None:
-    ticket = Disk(tmp_path).ticket("a", "image/png", 10, timedelta(minutes=1))
+    ticket = Disk(tmp_path).ticket("a", "image/png", {}, 10, timedelta(minutes=1))
     assert asyncio.run(ticket) is None
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data

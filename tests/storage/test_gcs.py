@@ -7,7 +7,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as library
 from google.oauth2 import service_account
 
-from shared.storage import Ticket
+from shared.storage import PIECE_BYTES, Ticket
 from shared.storage.gcs import Gcs, signing
 from tests.emulators.storage import emulator_client, new_bucket
 
@@ -164,8 +164,12 @@ def test_a_ticket_is_signed_for_these_headers_and_this_long(
 def test_a_ticket_takes_the_upload(storage_emulator: str, key: rsa.RSAPrivateKey) -> None:
     bucket = new_bucket(storage_emulator)
     gcs = _signing_gcs(storage_emulator, bucket, key)
-    ticket = asyncio.run(_ticket(gcs))
+    ticket = asyncio.run(_ticket(gcs, {"darkroom-prompt": "a cup"}))
     assert ticket is not None
+    verify(ticket, key.public_key())
+    forged = Ticket(ticket.url, {**ticket.headers, "x-goog-meta-darkroom-prompt": "a fish"})
+    with pytest.raises(InvalidSignature):
+        verify(forged, key.public_key())
     answer = httpx.put(
         ticket.url, content=b"picture", headers=dict(ticket.headers), trust_env=False
     )
@@ -177,9 +181,73 @@ def test_a_ticket_takes_the_upload(storage_emulator: str, key: rsa.RSAPrivateKey
         blob = await reader.get("uploads/acc/upl_1/photo.png")
         assert blob is not None
         assert (blob.data, blob.content_type) == (b"picture", "image/png")
+        described = await reader.describe("uploads/acc/upl_1/photo.png")
+        assert described is not None
+        assert described.labels == {"darkroom-prompt": "a cup"}
         await reader.close()
 
     asyncio.run(scenario())
+
+
+def test_uploads_lie_in_a_bucket_of_their_own(storage_emulator: str) -> None:
+    images, uploads = new_bucket(storage_emulator), new_bucket(storage_emulator)
+    client = emulator_client(storage_emulator)
+
+    async def scenario() -> None:
+        gcs = Gcs(images, client, uploads_bucket=uploads)
+        for name in ("images/req_1/0", "uploads/acc/upl_1/a.png"):
+            assert await gcs.put(name, b"x", "image/png", {})
+            assert await gcs.get(name) is not None
+        assert await gcs.list("") == ("images/req_1/0", "uploads/acc/upl_1/a.png")
+        assert await gcs.list("uploads/acc/") == ("uploads/acc/upl_1/a.png",)
+        assert await gcs.list("images/") == ("images/req_1/0",)
+        assert [blob.name for blob in client.list_blobs(images)] == ["images/req_1/0"]
+        assert [blob.name for blob in client.list_blobs(uploads)] == ["uploads/acc/upl_1/a.png"]
+        await gcs.delete("uploads/acc/upl_1/a.png")
+        assert await gcs.list("") == ("images/req_1/0",)
+        await gcs.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_write_in_pieces_expects_that_nothing_is_there(storage_emulator: str) -> None:
+    client, bucket = emulator_client(storage_emulator), new_bucket(storage_emulator)
+    sent: list[str] = []
+    client._http.hooks["response"].append(lambda r, *_, **__: sent.append(r.request.url))
+
+    async def one() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    async def scenario() -> None:
+        gcs = Gcs(bucket, client)
+        assert await gcs.put_stream("uploads/a", one(), "text/plain", {})
+        await gcs.close()
+
+    asyncio.run(scenario())
+    begun = dict(parse_qsl(urlsplit(sent[1]).query))
+    assert (begun["uploadType"], begun["ifGenerationMatch"]) == ("resumable", "0")
+
+
+def test_a_large_object_is_read_in_a_request_for_each_piece(storage_emulator: str) -> None:
+    client, bucket = emulator_client(storage_emulator), new_bucket(storage_emulator)
+    sent: list[tuple[str, str]] = []
+    client._http.hooks["response"].append(
+        lambda r, *_, **__: sent.append((_line(r.request), r.request.headers.get("range", "")))
+    )
+
+    async def scenario() -> None:
+        gcs = Gcs(bucket, client)
+        await gcs.put("a", b"x" * (PIECE_BYTES + 1), "text/plain", {})
+        sent.clear()
+        assert len([piece async for piece in gcs.stream("a")]) == 2
+        await gcs.close()
+
+    asyncio.run(scenario())
+    read = f"GET /{bucket}/a"
+    assert sent == [
+        (read, f"bytes=0-{PIECE_BYTES - 1}"),
+        (read, f"bytes={PIECE_BYTES}-{2 * PIECE_BYTES - 1}"),
+    ]
 
 
 def test_a_machine_without_a_key_signs_through_iam(
@@ -206,9 +274,9 @@ def _line(request: requests.PreparedRequest) -> str:
     return f"{request.method} {urlsplit(request.url or '').path}"
 
 
-async def _ticket(gcs: Gcs) -> Ticket | None:
+async def _ticket(gcs: Gcs, labels: dict[str, str] | None = None) -> Ticket | None:
     life = timedelta(minutes=15)
-    ticket = await gcs.ticket("uploads/acc/upl_1/photo.png", "image/png", 1000, life)
+    ticket = await gcs.ticket("uploads/acc/upl_1/photo.png", "image/png", labels or {}, 1000, life)
     await gcs.close()
     return ticket
 
