@@ -3,6 +3,7 @@ ever clamped."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -12,6 +13,11 @@ from shared.catalogue import Catalogue
 from shared.catalogue.rows import Model, Option
 from shared.domain import ImageRequest, Json, Size
 from shared.errors import InvalidRequest
+
+_VERBS = {"three_d": "make 3D models"}
+_FIELDS = {"prompt": "a prompt", "images": "images"}
+"""What an option may be tied to beside other options, in words."""
+_LINK = re.compile(r"https://[^\s/?#@\\]{1,255}(?:[/?#][!-~]{0,1700})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Misfit:
 
 def check(request: ImageRequest, model: Model, catalogue: Catalogue, today: date) -> None:
     """Raise InvalidRequest for the first misfit, naming the live models that have none."""
-    misfit = next(misfits(request, model), None)
+    misfit = min(misfits(request, model), key=lambda found: found.param != "model", default=None)
     if misfit is None:
         return
     others = [
@@ -41,12 +47,15 @@ def check(request: ImageRequest, model: Model, catalogue: Catalogue, today: date
 
 
 def misfits(request: ImageRequest, model: Model) -> Iterator[Misfit]:
-    """Everything of the request that the model cannot do."""
-    if request.operation not in model.operations:
-        yield Misfit("model", f"cannot {request.operation}")
+    """Everything of the request that the model cannot do. That it makes 3D models and no pictures,
+    or the reverse, comes last: it says nothing about what all the others lack."""
+    cannot = Misfit("model", f"cannot {_VERBS.get(request.operation, request.operation)}")
+    alike = model.three_d == (request.operation == "three_d")
+    if alike and request.operation not in model.operations:
+        yield cannot
     if request.n > model.max_images:
         yield Misfit("n", f"makes at most {model.max_images} images a request")
-    if len(request.prompt) > model.prompt_limit:
+    if len(request.prompt) > model.prompt_limit > 0:
         yield Misfit("prompt", f"takes prompts of at most {model.prompt_limit} characters")
     yield from _choice(request.aspect_ratio, model.aspect_ratios, "aspect_ratio", "aspect ratios")
     yield from _choice(request.resolution, model.resolutions, "resolution", "resolutions")
@@ -64,6 +73,11 @@ def misfits(request: ImageRequest, model: Model) -> Iterator[Misfit]:
     yield from _image_misfits(request, model)
     for name, value in request.options.items():
         yield from _option_misfits(name, value, model.options)
+    yield from _combination_misfits(request, model)
+    if request.operation == "three_d":
+        yield from _three_d_misfits(request, model)
+    if not alike:
+        yield cannot
 
 
 def _choice(
@@ -82,6 +96,42 @@ def _image_misfits(request: ImageRequest, model: Model) -> Iterator[Misfit]:
     images = len(request.refs) + (request.mask_ref is not None)
     if images > model.max_sources:
         yield Misfit("images", f"takes at most {model.max_sources} images, a mask included")
+
+
+def _three_d_misfits(request: ImageRequest, model: Model) -> Iterator[Misfit]:
+    """What a 3D model cannot be made of."""
+    both = any(_has(request, model, name, values) for name, values in model.together.items())
+    if request.prompt and not model.prompt_limit:
+        yield Misfit("prompt", "takes no prompt: send an image")
+    elif request.prompt and request.refs and not both:
+        but = [f"unless {name} is {' or '.join(v)}" for name, v in model.together.items()]
+        yield Misfit("prompt", " ".join(["takes a prompt or images, not both", *but]))
+    if len(request.refs) > 1 and request.options.get(model.several) is not True:
+        but = [f", or several with options.{model.several}"] if model.several else []
+        yield Misfit("images", "".join(["takes one image", *but]))
+
+
+def _combination_misfits(request: ImageRequest, model: Model) -> Iterator[Misfit]:
+    """Options that lack another one, or what they go with. One that is false is as good as left
+    out."""
+    for name, option in model.options.items():
+        if option.required and name not in request.options:
+            yield Misfit(f"options.{name}", f"needs the option {name}")
+        if request.options.get(name, False) is False:
+            continue
+        for other, values in option.only_with.items():
+            if not _has(request, model, other, values):
+                wanted = _FIELDS.get(other, f"{other} {' or '.join(values)}")
+                yield Misfit(f"options.{name}", f"takes {name} only with {wanted}")
+
+
+def _has(request: ImageRequest, model: Model, name: str, values: tuple[str, ...]) -> bool:
+    """Whether the request has a prompt, images, or one of these values of an option."""
+    if name in _FIELDS:
+        return bool(request.prompt if name == "prompt" else request.refs)
+    default = model.options[name].default if name in model.options else ""
+    value = str(request.options.get(name, default))
+    return (value.lower() if value in ("True", "False") else value) in values
 
 
 def allows(option: Option, value: Json) -> bool:
@@ -106,12 +156,19 @@ def _wrong(value: Json, option: Option) -> str | None:
         return _wrong_list(value, option)
     if option.kind == "size":
         return _wrong_size(value, option)
+    if option.kind == "url":
+        linked = isinstance(value, str) and _LINK.fullmatch(value)
+        return None if linked else "an https:// address, percent-encoded and without a password,"
     kinds: Mapping[str, type] = {"string": str, "boolean": bool, "object": dict}
     if not isinstance(value, kinds[option.kind]):
         return f"a {option.kind}"
     if option.values and value not in option.values:
-        return f"one of {', '.join(option.values)}"
+        return _one_of(option)
     return None
+
+
+def _one_of(option: Option) -> str:
+    return f"one of {', '.join(option.values)}"
 
 
 def _wrong_number(value: Json, option: Option) -> str | None:
@@ -119,7 +176,7 @@ def _wrong_number(value: Json, option: Option) -> str | None:
     low = -float("inf") if option.min is None else option.min
     high = float("inf") if option.max is None else option.max
     if number and not isinstance(value, bool) and low <= value <= high:  # type: ignore[operator] # a number by now
-        return None
+        return None if not option.values or str(value) in option.values else _one_of(option)
     noun = "a whole number" if option.kind == "integer" else "a number"
     return f"{noun} from {low:g} to {high:g}"
 

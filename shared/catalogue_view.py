@@ -12,11 +12,14 @@ from shared.view import View
 
 class PriceView(View):
     """The price of one unit: in dollars an image or a million tokens, or in the provider's credits
-    an image; flat, or by resolution, quality, quality and size, or kind of token."""
+    an image; flat, or by resolution, quality, quality and size, or kind of token. That of a 3D
+    model goes by the values of options, joined by "/", or "any"; `extras` are added for each option
+    that is true."""
 
     unit: str
     usd: str | None = None
     by: dict[str, str] | None = None
+    extras: dict[str, str] | None = None
 
 
 class RouteView(View):
@@ -115,11 +118,14 @@ def _route(route: Route, today: date) -> RouteView:
 
 
 def _price(price: Price) -> PriceView:
-    if price.by is None:
+    shown = _credits if price.unit == "credit" else usd
+    by = price.by_options if price.by is None else price.by
+    if by is None:
         return PriceView(unit=price.unit, usd=usd(price.usd or 0))
-    if price.unit == "credit":
-        return PriceView(unit=price.unit, by={k: _credits(v) for k, v in price.by.items()})
-    return PriceView(unit=price.unit, by={k: usd(v) for k, v in price.by.items()})
+    extras = {name: shown(amount) for name, amount in price.extras.items()}
+    return PriceView(
+        unit=price.unit, by={k: shown(v) for k, v in by.items()}, extras=extras or None
+    )
 
 
 def _credits(millionths: int) -> str:

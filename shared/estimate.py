@@ -9,7 +9,8 @@ from typing import Literal
 from shared import pricing, routing, sizes
 from shared.body import Parsed
 from shared.catalogue import Catalogue
-from shared.catalogue.rows import Route
+from shared.catalogue.rows import Model, Route
+from shared.domain import ImageRequest
 from shared.pricing import usd
 from shared.view import View
 
@@ -68,7 +69,7 @@ def estimate(
             batch_total_usd=None if batch is None else usd(batch * pictures),
             free_tier=str(free) if free else route.free_tier,
             seconds=offer.typical_seconds,
-            why=_why(route, sizes.resolution_of(request, offer), today),
+            why=_why(route, _priced_at(request, offer), today),
         )
 
     def cost(route: Route) -> int:
@@ -83,7 +84,11 @@ def estimate(
     )
 
 
-def _why(route: Route, resolution: str, today: date) -> str:
+def _priced_at(request: ImageRequest, offer: Model) -> str:
+    return "its options" if offer.three_d else sizes.resolution_of(request, offer)
+
+
+def _why(route: Route, priced_at: str, today: date) -> str:
     status = route.lifecycle(today)
     ends = f", shuts down on {route.shutdown}" if route.shutdown else ""
-    return f"{status}{ends}; priced at {resolution}, {route.source} ({route.checked})"
+    return f"{status}{ends}; priced at {priced_at}, {route.source} ({route.checked})"

@@ -12,9 +12,10 @@ hold more than a model offers: it keeps those of its own ratios and resolutions.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -254,6 +255,8 @@ def _checked(
             raise BadCatalogue(f"{where}: id: {RESERVED!r} stands for any model")
         if model.successor and (model.successor not in models or model.successor == model.id):
             raise BadCatalogue(f"{where}: successor: no other model {model.successor!r}")
+        for option in sorted(_named_options(model) - set(model.options)):
+            raise BadCatalogue(f"{where}: options: {option!r} is named and is none of them")
         for route in model.routes:
             _check_route(model, route, providers, where)
         for alias in model.aliases:
@@ -262,6 +265,12 @@ def _checked(
             aliases[alias] = model.id
     offers = {route.key: model.by(route) for model in models.values() for route in model.routes}
     return Catalogue(models, providers, aliases, offers)
+
+
+def _named_options(model: Model) -> set[str]:
+    """The options that its other fields, and its options, speak of."""
+    tied = {name for option in model.options.values() for name in option.only_with}
+    return {*model.together, *filter(None, [model.several]), *tied} - {"prompt", "images"}
 
 
 def _check_route(model: Model, route: Route, providers: Mapping[str, Provider], where: str) -> None:
@@ -278,6 +287,33 @@ def _check_route(model: Model, route: Route, providers: Mapping[str, Provider], 
         )
     if model.by(route).mask and route.dialect not in ADAPTERS[route.wire].MASKED:
         raise BadCatalogue(f"{where}: routes: {route.provider}: no mask travels by {route.wire}")
-    wrong = next(fitting.misfits(model, route, providers[route.provider]), None)
-    if wrong:
+    faults = chain(
+        _mispriced(model, route), fitting.misfits(model, route, providers[route.provider])
+    )
+    if wrong := next(faults, None):
         raise BadCatalogue(f"{where}: routes: {route.provider}: {wrong}")
+
+
+def _mispriced(model: Model, route: Route) -> Iterator[str]:
+    """What is wrong with the price of a 3D model, or with that of a picture that has one of those:
+    each choice of options has a price, and nothing else has."""
+    price, offer = route.price, model.by(route)
+    if (price.by_options is not None) != model.three_d or (route.batch_price and model.three_d):
+        yield "3D models, and they alone, have a price by_options, and none in batches"
+        return
+    choices: dict[str, tuple[Any, ...]] = {}
+    for name in (*price.goes_by, *price.extras):
+        option = offer.options.get(name)
+        switch = option is not None and option.kind == "boolean"
+        choices[name] = (False, True) if switch or option is None else option.values
+        if not choices[name] or option is None or (name in price.extras and not switch):
+            yield f"a price goes by {name}, which is no option to choose"
+            return
+    known = {"any"}
+    for values in product(*(choices[name] for name in price.goes_by)):
+        said = dict(zip(price.goes_by, values, strict=True))
+        keys = price.option_keys(said, offer.options)
+        known |= set(keys)
+        if model.three_d and price.at(keys) is None:
+            yield f"no price for {keys[0]}"
+    yield from (f"a price for unknown {key}" for key in sorted(set(price.by_options or ()) - known))

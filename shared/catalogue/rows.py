@@ -23,12 +23,12 @@ from pydantic import (
     model_validator,
 )
 
-from shared.domain import Auth, Operation, Size
+from shared.domain import Auth, Json, Operation, Size
 
 Lifecycle = Literal["live", "preview", "deprecated", "retired"]
-OptionKind = Literal["number", "integer", "string", "boolean", "list", "object", "size"]
+OptionKind = Literal["number", "integer", "string", "boolean", "list", "object", "size", "url"]
 Unit = Literal["image", "credit", "million_tokens"]
-Format = Literal["png", "jpeg", "webp"]
+Format = Literal["png", "jpeg", "webp", "glb"]
 
 FROM_FILE = "file"
 """Validation context of a row that was read from a file."""
@@ -137,19 +137,26 @@ class Provider(Row):
 
 
 class Price(Row):
-    """What one unit costs: `usd` is flat, `by` depends. Exactly one is given, in millionths.
+    """What one unit costs: `usd` is flat, `by` and `by_options` depend. Exactly one is given, in
+    millionths.
 
     A price an "image" or in "credit"s goes by "quality@WIDTHxHEIGHT", quality or resolution, the
-    first of these that `by` has; one per "million_tokens" by MODALITIES."""
+    first of these that `by` has; one per "million_tokens" by MODALITIES. A 3D model's goes by the
+    options that `goes_by` names: their values joined by "/", a true one's name and no false one,
+    as many of them as `by_options` has, else "any". `extras` are added for options that are true.
+    """
 
     unit: Unit
     usd: Micros | None = None
     by: Mapping[str, Micros] | None = None
+    by_options: Mapping[str, Micros] | None = None
+    goes_by: tuple[str, ...] = ()
+    extras: Mapping[str, Micros] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_of(self) -> Price:
-        if (self.usd is None) == (self.by is None):
-            raise ValueError("a price has either usd or by")
+        if sum(given is not None for given in (self.usd, self.by, self.by_options)) != 1:
+            raise ValueError("a price has either usd or by or by_options")
         if self.usd is not None and self.unit != "image":
             raise ValueError(f"a price per {self.unit} is written with by")
         if self.unit == "million_tokens" and set(self.by or ()) != set(MODALITIES):
@@ -158,8 +165,22 @@ class Price(Row):
 
     def at(self, keys: tuple[str, ...]) -> int | None:
         """The price of one image under the first key it has; None where it has none."""
-        by = self.by or {}
-        return self.usd if self.by is None else next((by[k] for k in keys if k in by), None)
+        by = self.by or self.by_options or {}
+        return next((by[k] for k in keys if k in by), None) if self.usd is None else self.usd
+
+    def option_keys(
+        self, said: Mapping[str, Json], options: Mapping[str, Option]
+    ) -> tuple[str, ...]:
+        """What `by_options` may have for the options said, the most exact first."""
+        values = {name: said.get(name, options[name].default) for name in self.goes_by}
+        words = [n if v is True else str(v) for n, v in values.items() if v]
+        return (*("/".join(words[:n]) for n in range(len(words), 0, -1)), "any")
+
+    def of_options(self, said: Mapping[str, Json], options: Mapping[str, Option]) -> int | None:
+        """The price of a 3D model made with these options; None where it has none."""
+        amount = self.at(self.option_keys(said, options))
+        extras = sum(more for name, more in self.extras.items() if said.get(name) is True)
+        return None if amount is None else amount + extras
 
 
 class Narrowing(Row):
@@ -247,7 +268,11 @@ class Option(Row):
     """What one entry of `options` may be. `min` and `max` bound a number, `max` also the length of
     a list. `values` are the ones allowed; `fields`, for a list of objects, maps each field to its
     allowed values. A "size" is WIDTHxHEIGHT: `min` and `max` bound its pixels, `longest` its sides
-    and `widest` their ratio, and both sides divide by `step`."""
+    and `widest` their ratio, and both sides divide by `step`; a "url" begins with https://.
+
+    `default` is what the provider takes where it is left out, written where something goes by it.
+    `only_with` are other options and the values one of which each has to have then; under "prompt"
+    and "images" stand none: they have to be there."""
 
     kind: OptionKind
     min: Number | None = None
@@ -257,6 +282,9 @@ class Option(Row):
     step: Positive = 1
     longest: Positive | None = None
     widest: Number | None = None
+    default: str = ""
+    required: StrictBool = False
+    only_with: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class Model(Row):
@@ -265,7 +293,10 @@ class Model(Row):
     resolution takes no choice on the wire; `output_formats` has the provider's own first, the
     others are converted here. `image_tokens` are those of one picture, by what prices go by;
     `token_grid` is, by quality, the side in patches of a square one, from which they follow;
-    `source_tokens` are those of an image that goes in, as a rule and at most."""
+    `source_tokens` are those of an image that goes in, as a rule and at most.
+
+    One that makes 3D models makes one at a time and nothing else, of a prompt or of images; of both
+    with the options and values in `together`, and of several images where `several` is true."""
 
     id: Name
     name: str
@@ -273,9 +304,9 @@ class Model(Row):
     family: str
     successor: str | None = None
     operations: tuple[Operation, ...] = Field(min_length=1)
-    aspect_ratios: tuple[Ratio, ...] = Field(min_length=1)
-    resolutions: tuple[str, ...] = Field(min_length=1)
-    sizes: Mapping[str, Mapping[str, Pixels]]
+    aspect_ratios: tuple[Ratio, ...] = ()
+    resolutions: tuple[str, ...] = ()
+    sizes: Mapping[str, Mapping[str, Pixels]] = Field(default_factory=dict)
     max_images: Positive
     max_sources: Count
     mask: StrictBool
@@ -290,14 +321,28 @@ class Model(Row):
     token_grid: Mapping[str, Positive] = Field(default_factory=dict)
     source_tokens: Count = 0
     source_tokens_most: Count = 0
-    prompt_limit: Positive
+    together: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    several: str = ""
+    prompt_limit: Count
     """In characters: a token limit of the provider times four."""
     typical_seconds: Number = Field(gt=0)
     routes: tuple[Route, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
+    def _pictures_or_models(self) -> Model:
+        shaped = self.aspect_ratios and self.resolutions and self.prompt_limit
+        if not self.three_d and not (shaped and "glb" not in self.output_formats):
+            raise ValueError("pictures have ratios, resolutions, formats of theirs and a prompt")
+        flat = self.aspect_ratios or self.resolutions or self.sizes or self.qualities
+        if self.three_d and (flat or self.output_formats != ("glb",)):
+            raise ValueError("3D models are glb and have no ratios, resolutions or qualities")
+        if self.three_d and (len(self.operations), self.max_images) != (1, 1):
+            raise ValueError("a model that makes 3D models makes one at a time and nothing else")
+        return self
+
+    @model_validator(mode="after")
     def _edits_have_sources(self) -> Model:
-        if ("edit" in self.operations) != (self.max_sources > 0):
+        if not self.three_d and ("edit" in self.operations) != (self.max_sources > 0):
             raise ValueError("a model that can edit takes sources, and only such a model does")
         return self
 
@@ -308,6 +353,11 @@ class Model(Row):
                 if resolution not in self.sizes.get(ratio, {}):
                     raise ValueError(f"sizes has no {ratio} at {resolution}")
         return self
+
+    @property
+    def three_d(self) -> bool:
+        """Whether it makes 3D models."""
+        return "three_d" in self.operations
 
     def by(self, route: Route) -> Model:
         """The model as one of its routes offers it."""

@@ -1,16 +1,17 @@
-"""3D AI Studio's image API: submit a task, look at it until it is finished, fetch the pictures
-(www.3daistudio.com/Platform/API/Documentation, pages of February to June 2026; what they leave out
-is as public clients of 2026 have it). Every path ends with "/".
+"""3D AI Studio's API for images and 3D models: submit a task, look at it until it is finished,
+fetch what it made (www.3daistudio.com/Platform/API/Documentation, pages of February to June 2026;
+what they leave out is as public clients of 2026 have it). Every path ends with "/".
 
-A task is paid for when it is submitted and paid back when it fails. The addresses of its pictures
-come some seconds after it is finished, so it is then looked at again; how often it was is kept in
-the fragment of the address, which never leaves this process.
+A task is paid for when it is submitted and paid back when it fails. The addresses of what it made
+come some seconds after it is finished, so it is then looked at again; how often it was, and whether
+a 3D model is to come, is kept in the fragment of the address, which never leaves this process.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
 from urllib.parse import quote
@@ -30,13 +31,15 @@ from shared.errors import (
     RateLimited,
 )
 from shared.providers import Done, Pending, Remote, mask, no_sketch, no_uploads, openai_errors
-from shared.providers.bodies import Message, pack, post, present
+from shared.providers.bodies import Message, Text, pack, post, present
 
 DIALECTS: frozenset[str] = frozenset()
 MASKED = frozenset({""})
 
 LOOK_EVERY_S = 10.0
 """Whether looks count to the limit of 3 requests a minute is nowhere written."""
+LOOK_AT_MODEL_EVERY_S = 15.0
+"""A 3D model takes minutes."""
 LATE_EVERY_S = 5.0
 LATE_LOOKS = 6
 """How often a task is looked at again that is finished and has nothing to show."""
@@ -50,8 +53,12 @@ _MASKED = (
     "The last image is a mask for the first image. Change only what is white in the mask; keep "
     "everything that is black exactly as it is in the first image."
 )
+_VIEWS = ("front", "left", "right", "back")
+"""What the images of a 3D model made of several are, in their order."""
 _STATUS = re.compile(r"/generation-request/([^/?]+)/status/")
-_LATE = re.compile(r"late=([0-9]{1,2})")
+_MODELS = re.compile(r"/3d-models/[^?]+/")
+_LOOKS = re.compile(r"(3d&)?late=([0-9]{1,2})")
+_GLB = re.compile(r"[^?#]+\.glb(?:[?#].*)?", re.IGNORECASE)
 _TASK_ID = re.compile(r"(?!\.+$)[!-.0-\[\]-~]{1,200}")
 """Printable, without slashes, and not a step up the path."""
 _SAFETY = re.compile(
@@ -67,10 +74,16 @@ class _Task(Message):
 
 
 class _Result(Message):
-    """A picture, under the name of today's pages or of the older ones."""
+    """A file that was made, under the name of today's pages or of the older ones."""
 
     asset: str = ""
     asset_url: str = ""
+    asset_type: Text = ""
+
+    @property
+    def address(self) -> str:
+        """Where it lies; empty while it is not there yet."""
+        return self.asset or self.asset_url
 
 
 class _Progress(Message):
@@ -86,8 +99,38 @@ class _Wallet(Message):
 M = TypeVar("M", bound=Message)
 
 
+@dataclass(frozen=True)
+class _Looks:
+    """A task that is looked at: its id as it stands in a path, how many looks at it finished showed
+    nothing, and whether it makes a 3D model."""
+
+    task: str
+    model: bool
+    late: int = 0
+
+    @property
+    def token(self) -> str:
+        """The next look at it, as `poll` takes it."""
+        fragment = f"{'3d&' if self.model else ''}late={self.late}"
+        return f"{self.task}#{fragment}" if self.model or self.late else self.task
+
+    @property
+    def again(self) -> Pending:
+        """Not finished."""
+        return Pending(self.token, LOOK_AT_MODEL_EVERY_S if self.model else LOOK_EVERY_S)
+
+    @property
+    def later(self) -> Pending:
+        """Finished, with nothing to show yet."""
+        return Pending(replace(self, late=self.late + 1).token, LATE_EVERY_S)
+
+
 def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
-    """Ask for `request.n` pictures in one task."""
+    """Ask for `request.n` pictures, or for a 3D model, in one task."""
+    if request.operation == "three_d":
+        path, _, version = endpoint.wire_model.partition(":")
+        url = endpoint.address(f"3d-models/{path}/")
+        return post(url, endpoint, present({"model": version or None, **_model(request)}))
     action = "edit" if request.sources else "generate"
     fields = _seedream if endpoint.wire_model.startswith(_SEEDREAM) else _gemini
     prompt = f"{request.prompt}\n\n{_MASKED}" if request.mask else request.prompt
@@ -98,19 +141,21 @@ def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
 
 def read(response: httpx.Response) -> Done | Pending:
     """What became of a submission, or of a look at a task: the request's address tells which."""
-    looked_at = _STATUS.search(response.request.url.raw_path.decode("ascii"))
+    path = response.request.url.raw_path.decode("ascii")
+    looked_at = _STATUS.search(path)
     if looked_at is None:
-        return Pending(_token(response), LOOK_EVERY_S)
-    late = _LATE.fullmatch(response.request.url.fragment)
-    return _seen(response, looked_at[1], int(late[1]) if late else 0)
+        return _Looks(_task(response), model=bool(_MODELS.search(path))).again
+    before = _LOOKS.fullmatch(response.request.url.fragment)
+    looks = _Looks(looked_at[1], bool(before and before[1]), int(before[2]) if before else 0)
+    return _seen(response, looks)
 
 
 def poll(token: str, endpoint: Endpoint) -> httpx.Request:
     """Look at a task. `token` is its id as it stands in a path, and after "#" what `read` is to
-    know of earlier looks."""
-    task, _, late = token.partition("#")
+    know of it and of earlier looks."""
+    task, _, known = token.partition("#")
     url = endpoint.address(f"generation-request/{task}/status/")
-    return httpx.Request("GET", f"{url}#{late}" if late else url, headers=endpoint.headers)
+    return httpx.Request("GET", f"{url}#{known}" if known else url, headers=endpoint.headers)
 
 
 uploads = no_uploads
@@ -150,14 +195,34 @@ def _seedream(request: ImageRequest) -> dict[str, Json]:
     }
 
 
+def _model(request: ImageRequest) -> dict[str, Json]:
+    """Options have the vendor's own names, but for the one that says what several images are."""
+    options = dict(request.options)
+    images = [_data_uri(source.content_type, source.data) for source in request.sources]
+    views: Json = None
+    if options.pop("multi_view", False):
+        named = zip(_VIEWS, images, strict=False)
+        views = [{"view_type": view, "view_image": image} for view, image in named]
+    return {
+        "prompt": request.prompt or None,
+        "image": images[0] if images and not views else None,
+        "multi_view_images": views,
+        **options,
+    }
+
+
 def _pictures(request: ImageRequest) -> Json:
-    shown = [(source.content_type, source.data) for source in request.sources]
+    shown = [_data_uri(source.content_type, source.data) for source in request.sources]
     if request.mask:
-        shown.append(("image/png", mask.black_and_white(request.mask.data)))
-    return [f"data:{kind};base64,{pack(data)}" for kind, data in shown] or None
+        shown.append(_data_uri("image/png", mask.black_and_white(request.mask.data)))
+    return shown or None
 
 
-def _token(response: httpx.Response) -> str:
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{pack(data)}"
+
+
+def _task(response: httpx.Response) -> str:
     """The id of the task that was begun. Raises DarkroomError."""
     task_id = _parsed(_Task, response).task_id
     if not _TASK_ID.fullmatch(task_id):
@@ -171,35 +236,42 @@ def _token(response: httpx.Response) -> str:
     return quote(task_id, safe="")
 
 
-def _seen(response: httpx.Response, task: str, late: int) -> Done | Pending:
-    """What a look at a task shows, after `late` looks that showed nothing."""
+def _seen(response: httpx.Response, looks: _Looks) -> Done | Pending:
+    """What one more look at a task shows."""
     try:
         seen = _look(response)
     except DarkroomError:
-        if response.is_success and late < LATE_LOOKS:
-            return _later(task, late)
+        if response.is_success and looks.late < LATE_LOOKS:
+            return looks.later
         raise
     status = {HTTP_STATUS: response.status_code}
     if seen.failure_reason or seen.status == "FAILED":
         raise _failure(seen.failure_reason, status)
     if seen.status != "FINISHED":
-        return Pending(task, LOOK_EVERY_S)
-    addresses = [result.asset or result.asset_url for result in seen.results]
-    if late < LATE_LOOKS and not (addresses and all(addresses)):
-        return _later(task, late)
+        return replace(looks, late=0).again
+    addresses = [result.address for result in _wanted(seen.results, looks)]
+    if looks.late < LATE_LOOKS and not (addresses and all(addresses)):
+        return looks.later
     images = tuple(Remote(address) for address in addresses if address)
     if images:
         return Done(images=images, usage=Usage(images=len(images)))
+    what = "3D model" if looks.model else "picture"
     error = NoImage(
-        "The provider finished without a picture. Change the prompt, or try again.", details=status
+        f"The provider finished without a {what}. Change the request, or try again.", details=status
     )
     # Only a task that fails is paid back.
     error.usage = Usage(images=max(1, len(addresses)))
     raise error
 
 
-def _later(task: str, late: int) -> Pending:
-    return Pending(f"{task}#late={late + 1}", LATE_EVERY_S)
+def _wanted(results: tuple[_Result, ...], looks: _Looks) -> tuple[_Result, ...]:
+    """The results that were asked for: every picture, or the one 3D model. An archive has the same
+    in other formats."""
+    if not looks.model:
+        return results
+    models = [result for result in results if result.asset_type == "3D_MODEL"]
+    models = models or [result for result in results if _GLB.fullmatch(result.address)]
+    return tuple(sorted(models, key=lambda result: not result.address)[:1])
 
 
 def _look(response: httpx.Response) -> _Progress:

@@ -1,4 +1,5 @@
-"""3D AI Studio's image API: tasks that are submitted, looked at and fetched, paid for in credits.
+"""3D AI Studio's API for pictures and 3D models: tasks that are submitted, looked at and fetched,
+paid for in credits.
 
 Facts: www.3daistudio.com/Platform/API/Documentation (February to June 2026) and what its public
 clients have seen. The pages give an error's code and not its JSON, so a key chooses: one that
@@ -14,13 +15,14 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import httpx
 
 from shared.catalogue import Catalogue
-from shared.catalogue.rows import Model, Route
 from shared.domain import IMAGE_TYPES, Json
 from shared.sandbox import directives
+from shared.sandbox import threedaistudio_models as models
 from shared.sandbox.directives import BadDirective, Calls, Orders
 from shared.sandbox.faults import declared, disturbed
 from shared.sandbox.threedaistudio_bodies import Refusal, Scene, understand
@@ -29,9 +31,11 @@ from shared.sandbox.threedaistudio_tasks import LIFE, RATE, Accounts, Task, Task
 NAME = "threedaistudio"
 WIRE = "threed_ai_studio"
 SUBMIT = re.compile(r"/v1/images/(?P<model>[\w./-]+)/(?P<action>generate|edit)/")
+SUBMIT_MODEL = re.compile(r"/v1/3d-models/(?P<path>[\w/-]+)/")
 STATUS = re.compile(r"/v1/generation-request/([^/]+)/status/")
 WALLET = re.compile(r"(?:/account)?/user/wallet/")
-ASSET = re.compile(r"/assets/([0-9a-f-]{36})-([0-9])\.(png|jpeg|webp)")
+ASSET = re.compile(r"/assets/([0-9a-f-]{36})-([0-9])\.(png|jpeg|webp|glb|zip)")
+ASSET_TYPES = {**IMAGE_TYPES, "glb": "model/gltf-binary", "zip": "application/zip"}
 BEARER = re.compile(r"Bearer +(\S+) *")
 KEYS = {
     "bad": (401, "invalid_api_key", "The API key is invalid."),
@@ -81,25 +85,31 @@ class ThreeDAIStudio:
     def _answered(
         self, request: httpx.Request, path: str, key: str, profile: frozenset[str]
     ) -> httpx.Response:
-        submit, status = SUBMIT.fullmatch(path), STATUS.fullmatch(path)
-        found = self._found(submit) if submit else None
-        if not (found or status or WALLET.fullmatch(path)):
+        read, status = self._reader(path), STATUS.fullmatch(path)
+        if not (read or status or WALLET.fullmatch(path)):
             raise Refusal(404, "not_found", "Not found.")
         self._check_key(key, profile)
-        if request.method != ("POST" if submit else "GET"):
+        if request.method != ("POST" if read else "GET"):
             raise Refusal(405, "method_not_allowed", f'Method "{request.method}" not allowed.')
         if status:
             return self._looked_at(request, path, status[1], key)
-        if submit and found:
-            return self._submitted(request, submit["action"], found, key)
+        if read:
+            call = str(next(self._count)).encode()
+            return self._submitted(request, read(request, call=call), key)
         balance = self._accounts.balance(key, poor="poor" in profile)
         return _json({"balance": f"{balance:.2f}", "rate_limit": RATE})
 
-    def _found(self, submit: re.Match[str]) -> tuple[Model, Route] | None:
+    def _reader(self, path: str) -> Callable[..., Scene] | None:
+        """What understands a submission to that path, if a live model has it."""
         today = self._clock().date()
-        for offer, route in self._routes:
-            if route.wire_model == submit["model"] and route.live(today):
-                return (offer, route) if submit["action"] in offer.operations else None
+        live = [(offer, route) for offer, route in self._routes if route.live(today)]
+        if picture := SUBMIT.fullmatch(path):
+            for offer, route in live:
+                if route.wire_model == picture["model"] and picture["action"] in offer.operations:
+                    return partial(understand, action=picture["action"], found=(offer, route))
+        if model := SUBMIT_MODEL.fullmatch(path):
+            offers = [o for o in live if o[0].three_d and models.path_of(o[1]) == model["path"]]
+            return partial(models.understand, offers=offers) if offers else None
         return None
 
     def _check_key(self, key: str, profile: frozenset[str]) -> None:
@@ -112,11 +122,7 @@ class ThreeDAIStudio:
             # Django says how long to wait; of the vendor nobody has seen it.
             raise Refusal(*LIMITED, retry_after="20" if "django" in profile else "")
 
-    def _submitted(
-        self, request: httpx.Request, action: str, found: tuple[Model, Route], key: str
-    ) -> httpx.Response:
-        call = str(next(self._count)).encode()
-        scene = understand(request, action, found, call)
+    def _submitted(self, request: httpx.Request, scene: Scene, key: str) -> httpx.Response:
         try:
             asked = directives.parse(scene.prompt)
         except BadDirective as error:
@@ -149,24 +155,25 @@ class ThreeDAIStudio:
         return _json(task.progress(stage, f"{root}/assets/"))
 
     def _fetched(self, request: httpx.Request, asset: re.Match[str]) -> httpx.Response:
-        """A picture's file. Its host is a storage that knows no keys."""
+        """A file that was made. Its host is a storage that knows no keys."""
         if "authorization" in request.headers:
             return _storage(400, "InvalidArgument", "Only one auth mechanism allowed.")
         task, number = self._tasks.find(asset[1]), int(asset[2])
         whole = task is not None and task.stages[-1] == "FINISHED"
-        if task is None or not whole or number >= len(task.sketches) or asset[3] != task.extension:
+        if task is None or not whole or task.extensions[number : number + 1] != (asset[3],):
             return _storage(404, "NoSuchKey", "The specified key does not exist.")
         if self._clock() - task.created_at >= LIFE:
             return _storage(403, "AccessDenied", "Request has expired.")
-        kind = {"content-type": IMAGE_TYPES[task.extension]}
+        kind = {"content-type": ASSET_TYPES[asset[3]]}
         return httpx.Response(200, headers=kind, content=task.sketches[number].file())
 
 
 def _task(scene: Scene, orders: Orders, key: str, now: datetime) -> Task:
     """What comes of a submission."""
-    kind = scene.sketches[0].format
+    # An archive beside a 3D model is no second thing to be had.
+    whole = sum(sketch.asset_type != "ARCHIVE" for sketch in scene.sketches)
     kept = len(scene.sketches) - (orders.fault == "partial")
-    failed = orders.fault == "blocked" or not kept
+    failed = orders.fault == "blocked" or (orders.fault == "partial" and whole == 1)
     profile = _profile(key)
     waits = next((WAITS[start] for start in WAITS if start in profile), ())
     ends: tuple[str, ...] = ("LATE", "FINISHED")
@@ -175,18 +182,19 @@ def _task(scene: Scene, orders: Orders, key: str, now: datetime) -> Task:
     elif orders.fault in NO_PICTURES:
         ends = (NO_PICTURES[orders.fault],)
     spoilt = orders.fault == "bad_base64"
+    sketches = tuple(
+        replace(sketch, min_bytes=orders.min_bytes, spoilt=spoilt)
+        for sketch in scene.sketches[:kept]
+    )
     return Task(
         id=str(uuid.uuid4()),
         owner=key,
         created_at=now,
         stages=waits if "hung" in profile else (*waits, *ends),
-        sketches=tuple(
-            replace(sketch, min_bytes=orders.min_bytes, spoilt=spoilt)
-            for sketch in scene.sketches[:kept]
-        ),
+        sketches=sketches,
+        extensions=tuple(declared(sketch.format, orders) for sketch in sketches),
         credits=scene.credits,
         reason=UNSAFE if failed else None,
-        extension=declared(kind, orders),
     )
 
 

@@ -10,9 +10,10 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, TypeVar
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,8 +22,10 @@ from pydantic_core import ErrorDetails
 from shared.catalogue.rows import Model, Route
 from shared.sandbox import directives
 from shared.sandbox.painter import THUMBNAILS, BadPicture, Source, fitting, look
+from shared.sandbox.solid import Solid
 from shared.sandbox.threedaistudio_tasks import Sketch, small
 
+B = TypeVar("B", bound=BaseModel)
 AUTO = "auto"
 MOST_IMAGES = {"images": 14, "image_urls": 10}
 """The field that an edit's pictures come in → how many there may be."""
@@ -87,10 +90,10 @@ class SeedreamBody(Body):
 
 @dataclass(frozen=True)
 class Scene:
-    """A request understood: what to paint, and what it costs."""
+    """A request understood: what to paint or make, and what it costs."""
 
     prompt: str = field(repr=False)
-    sketches: tuple[Sketch, ...]
+    sketches: tuple[Sketch | Solid, ...]
     credits: Decimal
 
 
@@ -108,13 +111,13 @@ def understand(
         sent, kind, ratio = body.image_urls, "png", PRESETS.get(body.image_size, AUTO)
         resolution = body.image_size.removeprefix("auto_")
         seed = call if body.seed is None else f"seed {body.seed}".encode()
-    images = [_image(uri) for uri in sent]
+    images = [image_of(uri) for uri in sent]
     sources = [source for _, source in images]
     ratio = fitting(sources, offer.aspect_ratios) if ratio == AUTO else ratio
     resolution = resolution if resolution in offer.sizes[ratio] else offer.resolutions[0]
     size = offer.sizes[ratio][resolution]
     said = (route.wire_model.encode(), repr(size).encode(), seed, body.prompt.encode())
-    identity = b"".join(map(_digest, (*said, *(data for data, _ in images))))
+    identity = b"".join(map(digest, (*said, *(data for data, _ in images))))
     sketch = Sketch(
         key=b"",
         model=route.wire_model,
@@ -126,7 +129,7 @@ def understand(
     numbers = range(body.num_images)
     return Scene(
         prompt=body.prompt,
-        sketches=tuple(replace(sketch, key=_digest(identity + b"%d" % n)) for n in numbers),
+        sketches=tuple(replace(sketch, key=digest(identity + b"%d" % n)) for n in numbers),
         credits=_credits(route, resolution) * body.num_images,
     )
 
@@ -140,56 +143,65 @@ def _credits(route: Route, resolution: str) -> Decimal:
 def _read(
     request: httpx.Request, action: str, offer: Model, route: Route
 ) -> GeminiBody | SeedreamBody:
-    """The body, its fields checked one by one."""
-    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        raise Refusal(415, "unsupported_media_type", "Unsupported media type in request.")
+    """The body of a picture, its fields checked one by one."""
     shape = SeedreamBody if route.wire_model.startswith("seedream/") else GeminiBody
     taken = [name for name in shape.model_fields if action == "edit" or name not in MOST_IMAGES]
     if len(offer.resolutions) == 1 and "resolution" in taken:
         taken.remove("resolution")
+    body: GeminiBody | SeedreamBody = (
+        read(request, SeedreamBody, taken)
+        if shape is SeedreamBody
+        else read(request, GeminiBody, taken)
+    )
+    _check(body, action, offer, route)
+    return body
+
+
+def read(request: httpx.Request, shape: type[B], taken: Sequence[str]) -> B:
+    """A body of that shape, of whose fields only some are taken. Raises Refusal."""
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise Refusal(415, "unsupported_media_type", "Unsupported media type in request.")
     try:
         fields = json.loads(request.content)
         strange = sorted(set(fields) - set(taken)) if isinstance(fields, dict) else []
         if strange:
-            raise _wrong(f"unknown field {strange[0]!r}: there are {', '.join(taken)}.")
-        body = shape.model_validate(fields)
+            raise wrong(f"unknown field {strange[0]!r}: there are {', '.join(taken)}.")
+        return shape.model_validate(fields)
     except ValidationError as error:
-        raise _wrong(_reason(error.errors(include_url=False)[0])) from error
+        raise wrong(_reason(error.errors(include_url=False)[0])) from error
     except (ValueError, RecursionError) as error:
-        raise _wrong(f"JSON parse error - {error}") from error
-    _check(body, action, offer, route)
-    return body
+        raise wrong(f"JSON parse error - {error}") from error
 
 
 def _check(body: GeminiBody | SeedreamBody, action: str, offer: Model, route: Route) -> None:
     """What depends on the model."""
     if body.num_images > route.images_per_call:
-        raise _wrong(f"num_images: must be from 1 to {route.images_per_call}.")
+        raise wrong(f"num_images: must be from 1 to {route.images_per_call}.")
     if len(body.prompt) > offer.prompt_limit:
-        raise _wrong(f"prompt: at most {offer.prompt_limit} characters.")
+        raise wrong(f"prompt: at most {offer.prompt_limit} characters.")
     name = "images" if isinstance(body, GeminiBody) else "image_urls"
     sent = body.images if isinstance(body, GeminiBody) else body.image_urls
     if action == "edit" and not 1 <= len(sent) <= MOST_IMAGES[name]:
-        raise _wrong(f"{name}: from 1 to {MOST_IMAGES[name]} images are needed.")
+        raise wrong(f"{name}: from 1 to {MOST_IMAGES[name]} images are needed.")
     if isinstance(body, GeminiBody):
         ratios = (AUTO, *offer.aspect_ratios)
         if body.aspect_ratio not in ratios:
-            raise _wrong(f"aspect_ratio: must be one of {', '.join(ratios)}.")
+            raise wrong(f"aspect_ratio: must be one of {', '.join(ratios)}.")
         resolutions = [f"{name}px" if name.isdecimal() else name for name in offer.resolutions]
         if body.resolution not in resolutions:
-            raise _wrong(f"resolution: must be one of {', '.join(resolutions)}.")
+            raise wrong(f"resolution: must be one of {', '.join(resolutions)}.")
 
 
-def _image(uri: str) -> tuple[bytes, Source]:
+def image_of(uri: str) -> tuple[bytes, Source]:
     """A picture that came as a data URI: links are not followed."""
     match = DATA_URI.fullmatch(uri)
     if match is None:
-        raise _wrong("images: must be data URIs, such as data:image/png;base64,iVBOR…")
+        raise wrong("images: must be data URIs, such as data:image/png;base64,iVBOR…")
     try:
         data = base64.b64decode(match[1], validate=True)
         return data, look(data)
     except (ValueError, BadPicture) as error:
-        raise _wrong("images: not an image.") from error
+        raise wrong("images: not an image.") from error
 
 
 def _reason(error: ErrorDetails) -> str:
@@ -200,9 +212,11 @@ def _reason(error: ErrorDetails) -> str:
     return f"{place}: must be one of {allowed}." if allowed else f"{place}: {error['msg']}."
 
 
-def _wrong(message: str) -> Refusal:
+def wrong(message: str) -> Refusal:
+    """The refusal of a field."""
     return Refusal(400, "validation_failed", message)
 
 
-def _digest(piece: bytes) -> bytes:
+def digest(piece: bytes) -> bytes:
+    """What a piece of a request counts for in a key."""
     return hashlib.sha256(piece).digest()

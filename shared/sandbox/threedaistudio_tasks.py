@@ -1,4 +1,4 @@
-"""What 3D AI Studio remembers: tasks and their pictures, and the wallet of each key. Both are kept
+"""What 3D AI Studio remembers: tasks and what they made, and the wallet of each key. Both are kept
 in memory, the latest of them only."""
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import ClassVar
 
 from PIL import Image
 
 from shared.domain import Json
 from shared.sandbox.faults import PAGE
 from shared.sandbox.painter import Picture, Source, look, paint
+from shared.sandbox.solid import Solid
 
 MOST = 1024
 """Tasks, and keys, that are remembered."""
@@ -33,6 +35,8 @@ KEPT = 256
 class Sketch:
     """A picture that is painted once it is fetched. `format` is png, jpeg or webp; `sources` are
     small JPEGs; `spoilt` says that there is no picture in it."""
+
+    asset_type: ClassVar = "IMAGE"
 
     key: bytes
     model: str
@@ -63,28 +67,30 @@ class Sketch:
 @dataclass
 class Task:
     """One submission. `stages` are what look after look shows, the last one for ever: a status, or
-    "LATE" and "EMPTY" for a finished task whose results have no addresses, or are not there."""
+    "LATE" and "EMPTY" for a finished task whose results have no addresses, or are not there. The
+    files are called by `extensions`, one for each sketch."""
 
     id: str
     owner: str
     created_at: datetime
     stages: tuple[str, ...]
-    sketches: tuple[Sketch, ...]
+    sketches: tuple[Sketch | Solid, ...]
+    extensions: tuple[str, ...]
     credits: Decimal
     reason: str | None = None
-    extension: str = "png"
     looks: int = 0
     refunded: bool = False
 
     def progress(self, stage: str, assets: str) -> dict[str, Json]:
-        """The body that shows a stage. `assets` is the address under which its pictures lie."""
+        """The body that shows a stage. `assets` is the address under which its files lie."""
         finished = stage in ("LATE", "EMPTY", "FINISHED")
         lies = [
-            f"{assets}{self.id}-{number}.{self.extension}" if stage == "FINISHED" else None
-            for number in range(len(self.sketches))
+            f"{assets}{self.id}-{number}.{extension}" if stage == "FINISHED" else None
+            for number, extension in enumerate(self.extensions)
         ]
         results: list[Json] = [
-            {"asset": lie, "asset_type": "IMAGE", "metadata": None} for lie in lies
+            {"asset": lie, "asset_type": sketch.asset_type, "metadata": None}
+            for lie, sketch in zip(lies, self.sketches, strict=True)
         ]
         return {
             "status": "FINISHED" if finished else stage,
