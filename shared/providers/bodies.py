@@ -10,6 +10,7 @@ from typing import Annotated
 
 import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic_core import from_json
 
 from shared.domain import Endpoint, Json
 from shared.errors import HTTP_STATUS, ProviderError
@@ -61,14 +62,38 @@ class Message(BaseModel):
         return {name: item for name, item in value.items() if item is not None}
 
 
+class _Subject(Message):
+    id: Text = ""
+
+
+class _Event(Message):
+    type: Text = ""
+    data: Annotated[_Subject, Object] = _Subject()
+
+
+def subject(event: bytes) -> str:
+    """The id of the batch that a webhook's event speaks of, as Google and OpenAI put it alike;
+    empty for any other event, and for what is none."""
+    try:
+        said = _Event.model_validate(from_json(event))
+    except ValueError:
+        return ""
+    return said.data.id if said.type.startswith("batch.") else ""
+
+
 def post(url: str, endpoint: Endpoint, body: Json) -> httpx.Request:
     """A call with a JSON body."""
     return httpx.Request(
         "POST",
         url,
         headers={**endpoint.headers, "content-type": "application/json"},
-        content=json.dumps(body, default=dict).encode(),
+        content=encode(body),
     )
+
+
+def encode(body: Json) -> bytes:
+    """JSON as it is sent, on one line."""
+    return json.dumps(body, default=dict).encode()
 
 
 def present(message: Mapping[str, Json]) -> dict[str, Json]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import httpx
 from pydantic import Field, JsonValue, model_validator
@@ -113,7 +114,9 @@ class _Usage(Message):
     candidates_tokens_details: tuple[_Tokens, ...] = ()
 
 
-class _Reply(Message):
+class Reply(Message):
+    """An answer to generateContent, alone or in a line of a batch."""
+
     candidates: tuple[_Candidate, ...] = ()
     prompt_feedback: _Feedback = _Feedback()
     usage_metadata: _Usage = _Usage()
@@ -121,24 +124,38 @@ class _Reply(Message):
 
 def submit(request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
     """Ask for one picture."""
+    url = endpoint.address(f"models/{endpoint.wire_model}:generateContent")
+    return post(url, endpoint, json_body(request, endpoint))
+
+
+def json_body(request: ImageRequest, endpoint: Endpoint) -> dict[str, Json]:
+    """What is asked, as JSON: a GenerateContentRequest."""
     options = request.options
     system = options.get("system_instruction")
-    body: dict[str, Json] = {
-        "contents": [*(c for turn in request.turns for c in _turn(turn, endpoint)), _ask(request)],
-        "generationConfig": _generation(request),
-        "systemInstruction": {"parts": [{"text": system}]} if system else None,
-        "safetySettings": options.get("safety_settings"),
-        "tools": _tools(options),
-    }
-    url = endpoint.address(f"models/{endpoint.wire_model}:generateContent")
-    return post(url, endpoint, present(body))
+    turns = (content for turn in request.turns for content in _turn(turn, endpoint))
+    return present(
+        {
+            "contents": [*turns, _ask(request)],
+            "generationConfig": _generation(request),
+            "systemInstruction": {"parts": [{"text": system}]} if system else None,
+            "safetySettings": options.get("safety_settings"),
+            "tools": _tools(options),
+        }
+    )
 
 
 def read(response: httpx.Response) -> Done:
+    """The pictures of an answer, and the answer itself, for a later turn."""
+    reply = google_errors.parse(Reply, response)
+    done = outcome(reply)
+    content = {"role": "model", "parts": [part.verbatim for part in _parts(reply)]}
+    return replace(done, reply=json.dumps(content, separators=(",", ":")))
+
+
+def outcome(reply: Reply) -> Done:
     """The pictures of an answer. A picture counts whatever the finishReason beside it."""
-    reply = google_errors.parse(_Reply, response)
     candidate = reply.candidates[0] if reply.candidates else None
-    parts = [part for part in candidate.content.parts if not part.thought] if candidate else []
+    parts = _parts(reply)
     text = "".join(part.text for part in parts)
     blobs = [part.inline_data for part in parts if part.inline_data]
     if not blobs:
@@ -147,14 +164,17 @@ def read(response: httpx.Response) -> Done:
         usage = _usage(reply.usage_metadata, 0)
         error.usage = None if usage == Usage() else usage
         raise error
-    images = _unpacked(blobs)
-    content = {"role": "model", "parts": [part.verbatim for part in parts]}
     return Done(
-        images=images,
+        images=_unpacked(blobs),
         usage=_usage(reply.usage_metadata, len(blobs)),
         text=text or None,
-        reply=json.dumps(content, separators=(",", ":")),
     )
+
+
+def _parts(reply: Reply) -> list[_Part]:
+    """What was answered, without the thoughts on the way."""
+    content = reply.candidates[0].content if reply.candidates else _Content()
+    return [part for part in content.parts if not part.thought]
 
 
 def _unpacked(blobs: list[_Blob]) -> tuple[Inline, ...]:
@@ -258,7 +278,7 @@ def _of_images(details: tuple[_Tokens, ...]) -> int:
     return sum(detail.token_count for detail in details if detail.modality == "IMAGE")
 
 
-def _refusal(reply: _Reply, candidate: _Candidate | None, text: str) -> DarkroomError:
+def _refusal(reply: Reply, candidate: _Candidate | None, text: str) -> DarkroomError:
     """Why there is no picture."""
     blocked = reply.prompt_feedback.block_reason
     reason = blocked or (candidate.finish_reason if candidate else "")

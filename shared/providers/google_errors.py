@@ -14,6 +14,7 @@ from typing import TypeVar
 import httpx
 from pydantic_core import from_json
 
+from shared.domain import Json
 from shared.errors import (
     HTTP_STATUS,
     DarkroomError,
@@ -47,6 +48,21 @@ _CODES = {
 }
 """google.rpc.Code → HTTP, for an error that comes under a status of 200."""
 
+_NUMBERS = {
+    1: "CANCELLED",
+    3: "INVALID_ARGUMENT",
+    4: "DEADLINE_EXCEEDED",
+    5: "NOT_FOUND",
+    7: "PERMISSION_DENIED",
+    8: "RESOURCE_EXHAUSTED",
+    9: "FAILED_PRECONDITION",
+    11: "OUT_OF_RANGE",
+    13: "INTERNAL",
+    14: "UNAVAILABLE",
+    16: "UNAUTHENTICATED",
+}
+"""google.rpc.Code by number (googleapis, google/rpc/code.proto): how a batch gives it."""
+
 _KEYS = re.compile(r"\bAIza[\w-]+|\bAQ\.[\w-]+|(?<=key=)[^\s&\"']+")
 _SECONDS = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)s?")
 _CLOSED = (
@@ -66,7 +82,9 @@ class _Detail(Message):
     violations: tuple[_Violation, ...] = ()
 
 
-class _Status(Message):
+class Status(Message):
+    """An error: a google.rpc.Status, or what a relay puts in its place."""
+
     code: int | str = 0
     type: str = ""
     message: str = ""
@@ -75,7 +93,7 @@ class _Status(Message):
 
 
 class _Body(Message):
-    error: _Status | None = None
+    error: Status | None = None
 
 
 def parse(shape: type[Shape], response: httpx.Response) -> Shape:
@@ -88,13 +106,66 @@ def parse(shape: type[Shape], response: httpx.Response) -> Shape:
     raise of(response)
 
 
+def parse_item(shape: type[Shape], answer: object) -> Shape:
+    """The answer to one request of a batch as `shape`, or the error it holds instead: raised."""
+    if isinstance(answer, dict) and answer.get("error"):
+        raise of_item(status_of(answer["error"]))
+    try:
+        return shape.model_validate(answer)
+    except ValueError as unread:
+        error = _meaning(200, Status(), None)
+        error.paid = True
+        raise error from unread
+
+
 def of(response: httpx.Response) -> DarkroomError:
     """The error that an answer is. A body that cannot be read leaves the status to go by."""
     said = _said(response)
     if _of_a_relay(response, said):
         return openai_errors.of(response)
-    status = _http_status(response, said)
-    delay_s = _delay_s(response, said)
+    error = _meaning(_http_status(response, said), said, response.headers.get("retry-after"))
+    error.private = safe(said.message, 500) or openai_errors.opening(response)
+    error.paid = response.is_success and not said.message and not said.status
+    return error
+
+
+def of_item(said: Status) -> DarkroomError:
+    """The error of one request of a batch, its Status from `status_of`: what the same would be
+    over HTTP."""
+    written = said.code if isinstance(said.code, int) else 0
+    status = written if 400 <= written <= 599 else _CODES.get(said.status, 500)
+    if status == 499:
+        details: dict[str, Json] = {HTTP_STATUS: status, "reason": "cancelled"}
+        return ProviderUnavailable(
+            "The provider's batch was cancelled before this was made.", details=details
+        )
+    error = _meaning(status, said, None)
+    error.private = safe(said.message, 500) or None
+    return error
+
+
+def status_of(value: object) -> Status:
+    """An error of a batch, or of one of its requests; an empty one where it cannot be read. Its
+    code is HTTP's number, gRPC's, or a name, and the field `status` may be missing."""
+    try:
+        said = Status.model_validate(value)
+    except ValueError:
+        if isinstance(value, dict) and "details" in value:
+            return status_of({name: said for name, said in value.items() if name != "details"})
+        return Status(message=value) if isinstance(value, str) else Status()
+    if isinstance(said.code, str):
+        number = re.fullmatch("[0-9]{1,3}", said.code, re.ASCII)
+        code, name = (int(said.code), "") if number else (0, said.code)
+    else:
+        code, name = said.code, ""
+    return said.model_copy(
+        update={"code": code, "status": said.status or name or _NUMBERS.get(code, "")}
+    )
+
+
+def _meaning(status: int, said: Status, retry_after: str | None) -> DarkroomError:
+    """What a status and what comes with it mean. `retry_after` is the header."""
+    delay_s = _delay_s(said, retry_after)
     error: DarkroomError
     match status:
         case 400:
@@ -117,8 +188,6 @@ def of(response: httpx.Response) -> DarkroomError:
         case _:
             error = ProviderError("The provider gave an answer that cannot be used. Try again.")
     error.details[HTTP_STATUS] = status
-    error.private = safe(said.message, 500) or openai_errors.opening(response)
-    error.paid = response.is_success and not said.message and not said.status
     return error
 
 
@@ -127,25 +196,25 @@ def safe(text: str, length: int) -> str:
     return openai_errors.safe(_KEYS.sub("[removed]", text), length)
 
 
-def _of_a_relay(response: httpx.Response, said: _Status) -> bool:
+def _of_a_relay(response: httpx.Response, said: Status) -> bool:
     """Whether an error is not Google's: by a code in words, or a status Google has none of."""
     worded = isinstance(said.code, str) and not said.code.isdecimal()
     ours = response.is_success or response.status_code in (*_CODES.values(), 405, 413)
     return not said.status and (worded or bool(said.type) or not ours)
 
 
-def _said(response: httpx.Response) -> _Status:
+def _said(response: httpx.Response) -> Status:
     """The Status in the body, empty where there is none. Answers to streaming calls, and those of
     some proxies, wrap it in a list."""
     try:
         body = from_json(response.content)
         first = body[0] if isinstance(body, list) and body else body
-        return _Body.model_validate(first).error or _Status()
+        return _Body.model_validate(first).error or Status()
     except ValueError:
-        return _Status()
+        return Status()
 
 
-def _http_status(response: httpx.Response, said: _Status) -> int:
+def _http_status(response: httpx.Response, said: Status) -> int:
     if not response.is_success:
         return response.status_code
     if isinstance(said.code, int) and 400 <= said.code <= 599:
@@ -153,16 +222,16 @@ def _http_status(response: httpx.Response, said: _Status) -> int:
     return _CODES.get(said.status, response.status_code)
 
 
-def _delay_s(response: httpx.Response, said: _Status) -> float | None:
+def _delay_s(said: Status, retry_after: str | None) -> float | None:
     """How long to wait: RetryInfo's "34.4s", or a Retry-After of seconds."""
     written = [detail.retry_delay for detail in said.details]
-    for text in (*written, response.headers.get("retry-after", "")):
+    for text in (*written, retry_after or ""):
         if match := _SECONDS.fullmatch(text):
             return float(match[1])
     return None
 
 
-def _bad_request(said: _Status) -> DarkroomError:
+def _bad_request(said: Status) -> DarkroomError:
     if any(detail.reason.startswith("API_KEY_") for detail in said.details):
         return Misconfigured(_CLOSED)
     if said.status == "FAILED_PRECONDITION":
@@ -179,7 +248,7 @@ def _bad_request(said: _Status) -> DarkroomError:
     )
 
 
-def _exhausted(said: _Status, delay_s: float | None) -> DarkroomError:
+def _exhausted(said: Status, delay_s: float | None) -> DarkroomError:
     quotas = [quota for detail in said.details for quota in detail.violations]
     # Zero is left out of proto3 JSON: a free tier without a value allows nothing, ever.
     if any("FreeTier" in q.quota_id and q.quota_value in ("", "0") for q in quotas):

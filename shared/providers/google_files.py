@@ -1,5 +1,5 @@
 """Google's Files API (ai.google.dev/gemini-api/docs/files, 2026-10): where a source goes that is
-too large for a request body. A file is gone after 48 hours.
+too large for a request body, and a batch. A file is gone after 48 hours.
 
 `start` opens a resumable upload, `send` gives it the bytes in one go, and `get` looks whether the
 file is ready; `read` reads the answers of the last two.
@@ -29,21 +29,23 @@ class _Body(Message):
 
 
 def start(source: Source, index: int, endpoint: Endpoint) -> httpx.Request:
-    """Open an upload. The answer has no body; it names the address for the bytes in a header."""
-    size = str(len(source.data))
+    """Open the upload of a source."""
+    return begin(f"source-{index}", source.content_type, len(source.data), endpoint)
+
+
+def begin(name: str, content_type: str, length: int, endpoint: Endpoint) -> httpx.Request:
+    """Open an upload of so many bytes. The answer has no body; it names the address for them in a
+    header."""
+    size = str(length)
     url = f"{endpoint.base_url.rstrip('/')}/upload/{endpoint.version}/files"
-    described = {
-        "displayName": f"source-{index}",
-        "mimeType": source.content_type,
-        "sizeBytes": size,
-    }
+    described = {"displayName": name, "mimeType": content_type, "sizeBytes": size}
     request = post(url, endpoint, {"file": described})
     request.headers.update(
         {
             "x-goog-upload-protocol": "resumable",
             "x-goog-upload-command": "start",
             "x-goog-upload-header-content-length": size,
-            "x-goog-upload-header-content-type": source.content_type,
+            "x-goog-upload-header-content-type": content_type,
         }
     )
     return request

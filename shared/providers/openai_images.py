@@ -73,7 +73,9 @@ class _Usage(Message):
     completion_tokens_details: _Details = _Split()
 
 
-class _Reply(Message):
+class Reply(Message):
+    """An answer with pictures, alone or in a line of a batch."""
+
     data: Annotated[tuple[_Item, ...] | None, Objects] = None
     output_format: Text = ""
     usage: Annotated[_Usage, Object] = _Usage()
@@ -108,8 +110,14 @@ def json_body(request: ImageRequest, endpoint: Endpoint) -> dict[str, Json]:
 
 
 def read(response: httpx.Response) -> Done:
-    """The pictures that came, at once or as events, without those whose base64 is broken."""
-    reply = openai_errors.parse(_Reply, response, openai_stream.whole)
+    """The pictures that came, at once or as events."""
+    reply = openai_errors.parse(Reply, response, openai_stream.whole)
+    return outcome(reply, response.status_code)
+
+
+def outcome(reply: Reply, status: int) -> Done:
+    """The pictures of an answer that came with an HTTP status, without those whose base64 is
+    broken."""
     images, broken = [], 0
     for item in reply.data or ():
         try:
@@ -122,7 +130,7 @@ def read(response: httpx.Response) -> Done:
     said = [item.revised_prompt for item in reply.data or () if item.revised_prompt]
     text = "\n\n".join(dict.fromkeys(said)) or None
     if not images:
-        error = _nothing(response.status_code, None if broken or reply.data is None else text or "")
+        error = _nothing(status, None if broken or reply.data is None else text or "")
         error.usage = None if usage == Usage() else usage
         raise error
     return Done(images=tuple(images), usage=usage, text=text)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from shared.providers import (
+    Batches,
     Provider,
     Wallet,
     ark,
     gemini,
+    gemini_batches,
     imagen,
+    openai_batches,
     openai_chat,
     openai_images,
     openrouter_images,
@@ -26,3 +31,6 @@ ADAPTERS: dict[str, Provider] = {
 
 WALLETS: dict[str, Wallet] = {"threed_ai_studio": threed_ai_studio}
 """Those whose providers say what is left of the account's credits."""
+
+BATCHES: Mapping[str, Batches] = {"gemini": gemini_batches, "openai_images": openai_batches}
+"""Those with a batch API; which hosts have it is said by the `batch_price` of a row."""
