@@ -11,10 +11,44 @@ locals {
       max_instances   = 20
       public          = true
       calls_providers = false
+      publishes       = ["requests"] # that one was cancelled
       roles = {
-        bucket   = "roles/storage.objectUser"             # serves pictures, deletes them, takes uploads
+        bucket   = "roles/storage.objectUser"             # serves pictures, deletes them
         database = "roles/datastore.user"                 # reads records, forgets requests
         itself   = "roles/iam.serviceAccountTokenCreator" # signs upload links with the IAM API
+        uploads  = "roles/storage.objectCreator"          # who has such a link writes in its name
+      }
+    }
+    batch = {
+      memory          = "1Gi"
+      cpu             = "1"
+      concurrency     = 10
+      timeout_s       = 3600 # reads an upload of up to 2 GB to its end before it answers
+      min_instances   = 0
+      max_instances   = 20
+      public          = true
+      calls_providers = false
+      publishes       = ["batch-callbacks"]
+      roles = {
+        bucket   = "roles/storage.objectUser"   # stores items, reads results
+        database = "roles/datastore.user"       # reserves, reads and cancels batches
+        uploads  = "roles/storage.objectViewer" # reads the items uploaded
+      }
+    }
+    batch_callback = {
+      memory          = "2Gi"
+      cpu             = "1"
+      concurrency     = 4   # each may hold a job's input of 64 MB, or a result of several pictures
+      timeout_s       = 540 # below the longest time Pub/Sub waits for a push, 600 s
+      min_instances   = 0
+      max_instances   = 50
+      public          = false
+      calls_providers = true
+      publishes       = ["batch-callbacks"] # what did not fit into one call goes on in the next
+      roles = {
+        bucket   = "roles/storage.objectUser"   # reads items, stores results and pictures
+        database = "roles/datastore.user"       # charges what came, ends batches
+        uploads  = "roles/storage.objectViewer" # reads sources that items name
       }
     }
     edit = {
@@ -26,9 +60,11 @@ locals {
       max_instances   = 100
       public          = true
       calls_providers = true
+      publishes       = ["requests"]
       roles = {
-        bucket   = "roles/storage.objectUser" # reads sources, stores results and turns
-        database = "roles/datastore.user"     # reserves, settles and releases
+        bucket   = "roles/storage.objectUser"   # stores results and turns
+        database = "roles/datastore.user"       # reserves, settles and releases
+        uploads  = "roles/storage.objectViewer" # reads sources
       }
     }
     gemini = {
@@ -40,6 +76,7 @@ locals {
       max_instances   = 100
       public          = true
       calls_providers = true
+      publishes       = ["batch-callbacks", "requests"]
       roles = {
         bucket   = "roles/storage.objectUser" # as edit, and keeps the files callers send ahead
         database = "roles/datastore.user"     # reserves, settles and releases
@@ -54,6 +91,7 @@ locals {
       max_instances   = 100
       public          = true
       calls_providers = true
+      publishes       = ["requests"]
       roles = {
         bucket   = "roles/storage.objectUser" # stores pictures, reads them again for a replay
         database = "roles/datastore.user"     # reserves, settles and releases
@@ -68,7 +106,24 @@ locals {
       max_instances   = 10
       public          = true
       calls_providers = false
+      publishes       = []
       roles           = {} # the catalogue is part of the source
+    }
+    on_upload = {
+      memory          = "1Gi"
+      cpu             = "1"
+      concurrency     = 4
+      timeout_s       = 540 # the longest an event of Cloud Storage may take
+      min_instances   = 0
+      max_instances   = 20
+      public          = false
+      calls_providers = false
+      publishes       = ["batch-callbacks", "requests"]
+      roles = {
+        bucket   = "roles/storage.objectUser"   # keeps what is to be made of an upload
+        database = "roles/datastore.user"       # reserves, as edit and batch do
+        uploads  = "roles/storage.objectViewer" # reads what was uploaded
+      }
     }
     openai = {
       memory          = "2Gi"
@@ -79,9 +134,40 @@ locals {
       max_instances   = 100
       public          = true
       calls_providers = true
+      publishes       = ["batch-callbacks", "requests"]
       roles = {
         bucket   = "roles/storage.objectUser" # reads sources, stores results and turns
         database = "roles/datastore.user"     # reserves, settles and releases
+      }
+    }
+    provider_webhook = {
+      memory          = "512Mi"
+      cpu             = "1"
+      concurrency     = 80
+      timeout_s       = 60
+      min_instances   = 0
+      max_instances   = 10
+      public          = true
+      calls_providers = false
+      publishes       = ["batch-callbacks"]
+      roles = {
+        bucket = "roles/storage.objectUser" # finds the batch, marks what came before
+      }
+    }
+    run_request = {
+      memory          = "2Gi"
+      cpu             = "1"
+      concurrency     = 10
+      timeout_s       = 540 # below the longest time Pub/Sub waits for a push, 600 s
+      min_instances   = 0
+      max_instances   = 100
+      public          = false
+      calls_providers = true
+      publishes       = ["requests"] # that one has ended, for its webhook
+      roles = {
+        bucket   = "roles/storage.objectUser"   # reads what was asked, stores pictures and turns
+        database = "roles/datastore.user"       # takes leases, settles and releases
+        uploads  = "roles/storage.objectViewer" # reads sources
       }
     }
     sweep = {
@@ -93,9 +179,26 @@ locals {
       max_instances   = 1 # a second sweep would only race the first
       public          = false
       calls_providers = false
+      publishes       = ["batch-callbacks", "requests"]
       roles = {
         bucket   = "roles/storage.objectViewer" # looks for what a dead instance stored
-        database = "roles/datastore.user"       # settles or releases what it held
+        database = "roles/datastore.user"       # finds what is due, settles or releases
+      }
+    }
+    three_d = {
+      memory          = "2Gi"
+      cpu             = "1"
+      concurrency     = 10
+      timeout_s       = 300 # loads its sources; the model is made later
+      min_instances   = 0
+      max_instances   = 20
+      public          = true
+      calls_providers = false
+      publishes       = ["requests"]
+      roles = {
+        bucket   = "roles/storage.objectUser"   # keeps what was asked until its turn
+        database = "roles/datastore.user"       # reserves
+        uploads  = "roles/storage.objectViewer" # reads sources
       }
     }
   }
@@ -105,7 +208,7 @@ locals {
     DARKROOM_BLOCKLIST    = var.blocklist
     DARKROOM_CATALOGUE    = var.catalogue
     DARKROOM_CORS_ORIGINS = join(",", var.cors_origins)
-    # What estimates may offer, in the function that has no keys.
+    # What the functions without keys may offer.
     DARKROOM_PROVIDERS = join(",", sort(var.enabled_providers))
     VERTEX_LOCATION    = var.vertex_location
   }
@@ -206,6 +309,8 @@ resource "google_cloudfunctions2_function" "function" {
         DARKROOM_BUCKET             = google_storage_bucket.images.name
         DARKROOM_FIRESTORE_DATABASE = google_firestore_database.records.name
         DARKROOM_PUBLIC_URL         = local.public_url
+        DARKROOM_TOPIC_PREFIX       = local.topic_prefix
+        DARKROOM_UPLOADS_BUCKET     = google_storage_bucket.uploads.name
         # Else the framework finds out by importing main.py, and then replaces our logging.
         FUNCTION_USE_ASGI    = "true"
         GOOGLE_CLOUD_PROJECT = var.project
@@ -224,10 +329,29 @@ resource "google_cloudfunctions2_function" "function" {
     }
   }
 
-  # The build and the first instance fail without these, which nothing above refers to.
+  dynamic "event_trigger" {
+    for_each = each.key == "on_upload" ? [google_storage_bucket.uploads] : []
+    content {
+      event_type            = "google.cloud.storage.object.v1.finalized"
+      trigger_region        = lower(event_trigger.value.location)
+      service_account_email = google_service_account.pusher.email
+      # For a day. Without, what fails once is dropped and called a success.
+      retry_policy = "RETRY_POLICY_RETRY"
+
+      # The only filter there is, so uploads have a bucket of their own.
+      event_filters {
+        attribute = "bucket"
+        value     = event_trigger.value.name
+      }
+    }
+  }
+
+  # The build, the first instance and the trigger fail without these, which nothing above refers to.
   depends_on = [
     google_artifact_registry_repository_iam_member.builder,
     google_project_iam_member.builder,
+    google_project_iam_member.eventarc,
+    google_project_iam_member.storage_agent,
     google_secret_manager_secret_iam_member.function,
     google_storage_bucket_iam_member.builder,
   ]

@@ -5,6 +5,17 @@ locals {
     }
   ]...)
 
+  _publishers = merge([
+    for name, function in local.functions : {
+      for topic in function.publishes : "${name} to ${topic}" => { function = name, topic = topic }
+    }
+  ]...)
+
+  _buckets = {
+    bucket  = google_storage_bucket.images.name
+    uploads = google_storage_bucket.uploads.name
+  }
+
   _mounts = merge([
     for name, secrets in local.mounts : {
       for secret in secrets : "${name} ${secret}" => { function = name, secret = secret }
@@ -30,15 +41,15 @@ resource "google_service_account" "builder" {
 
 resource "google_service_account" "pusher" {
   account_id   = "darkroom-pusher"
-  display_name = "Darkroom: whom Pub/Sub calls private functions as"
+  display_name = "Darkroom: whom events call private functions as"
 
   depends_on = [google_project_service.api]
 }
 
 resource "google_storage_bucket_iam_member" "function" {
-  for_each = { for key, grant in local._grants : key => grant if grant.on == "bucket" }
+  for_each = { for key, grant in local._grants : key => grant if contains(keys(local._buckets), grant.on) }
 
-  bucket = google_storage_bucket.images.name
+  bucket = local._buckets[each.value.on]
   role   = each.value.role
   member = google_service_account.function[each.value.function].member
 }
@@ -80,6 +91,48 @@ resource "google_secret_manager_secret_iam_member" "function" {
   secret_id = google_secret_manager_secret.secret[each.value.secret].id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.function[each.value.function].member
+}
+
+resource "google_pubsub_topic_iam_member" "publisher" {
+  for_each = local._publishers
+
+  topic  = google_pubsub_topic.topic[each.value.topic].id
+  role   = "roles/pubsub.publisher"
+  member = google_service_account.function[each.value.function].member
+}
+
+# Pub/Sub itself carries what failed too often from a subscription to the dead letters.
+resource "google_pubsub_topic_iam_member" "dead" {
+  for_each = local.topics
+
+  topic  = google_pubsub_topic.dead[each.key].id
+  role   = "roles/pubsub.publisher"
+  member = local.pubsub_agent
+}
+
+resource "google_pubsub_subscription_iam_member" "dead" {
+  for_each = local.topics
+
+  subscription = google_pubsub_subscription.push[each.key].id
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+}
+
+# Cloud Storage says what was uploaded on a topic that Eventarc makes: it has no name to bind to.
+data "google_storage_project_service_account" "agent" {
+  project = var.project
+}
+
+resource "google_project_iam_member" "storage_agent" {
+  project = var.project
+  role    = "roles/pubsub.publisher"
+  member  = data.google_storage_project_service_account.agent.member
+}
+
+resource "google_project_iam_member" "eventarc" {
+  project = var.project
+  role    = "roles/eventarc.eventReceiver"
+  member  = google_service_account.pusher.member
 }
 
 resource "google_project_iam_member" "builder" {

@@ -17,3 +17,8 @@ output "secrets" {
   description = "The secrets to give a version before the functions can start."
   value       = sort([for secret in google_secret_manager_secret.secret : secret.secret_id])
 }
+
+output "uploads_bucket" {
+  description = "The bucket that uploads go to, and files that are to become edits and batches."
+  value       = google_storage_bucket.uploads.name
+}

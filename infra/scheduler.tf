@@ -1,11 +1,11 @@
 resource "google_pubsub_topic" "sweep" {
-  name = "sweep"
+  name = "${local.topic_prefix}sweep"
 
   depends_on = [google_project_service.api]
 }
 
 resource "google_cloud_scheduler_job" "sweep" {
-  name      = "sweep"
+  name      = "${local.topic_prefix}sweep"
   region    = var.region
   schedule  = "* * * * *"
   time_zone = "Etc/UTC"
@@ -17,7 +17,7 @@ resource "google_cloud_scheduler_job" "sweep" {
 }
 
 resource "google_pubsub_subscription" "sweep" {
-  name                 = "sweep-push"
+  name                 = "${local.topic_prefix}sweep-push"
   topic                = google_pubsub_topic.sweep.id
   ack_deadline_seconds = 600
   # The shortest there is, and no dead letters: the next minute's tick does the same work.

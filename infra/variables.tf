@@ -1,3 +1,9 @@
+variable "alert_emails" {
+  description = "Who is told when events have failed too often, e.g. [\"ops@app.example\"]; nobody: the console shows it."
+  type        = set(string)
+  default     = []
+}
+
 variable "blocklist" {
   description = "A file of words no prompt may contain, by its path in this repository; null: none."
   type        = string
@@ -58,8 +64,9 @@ variable "image_retention_days" {
   default     = 0
 
   validation {
-    condition     = var.image_retention_days >= 0 && floor(var.image_retention_days) == var.image_retention_days
-    error_message = "Whole days, 0 or more."
+    # What a batch still needs, and its results, are among the objects.
+    condition     = var.image_retention_days == 0 || (var.image_retention_days >= 7 && floor(var.image_retention_days) == var.image_retention_days)
+    error_message = "Whole days, at least 7, for a batch may take some; or 0."
   }
 }
 
@@ -99,5 +106,16 @@ variable "vertex_location" {
   validation {
     condition     = var.vertex_location == null || can(regex("^[a-z][a-z0-9-]+$", var.vertex_location))
     error_message = "A location such as global or europe-west4."
+  }
+}
+
+variable "webhook_providers" {
+  description = "Who tells us by a signed webhook that a batch is done, e.g. [\"OPENAI\"]. Add a provider only once its secret has a version, as with enabled_providers. Batches end without it too, a little later."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(setsubtract(var.webhook_providers, local.webhook_providers)) == 0
+    error_message = "Known providers: ${join(", ", local.webhook_providers)}."
   }
 }

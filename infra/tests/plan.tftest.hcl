@@ -14,8 +14,13 @@ run "least" {
     condition = [
       for rule in google_storage_bucket.images.lifecycle_rule :
       "${one(rule.condition).age} ${join(" ", one(rule.condition).matches_prefix)}"
-    ] == ["3 files/"]
-    error_message = "Without a retention nothing is deleted but the files that callers send ahead."
+    ] == ["3 files/", "8 jobs/ queue/ webhooks/"]
+    error_message = "Without a retention nothing is deleted but files that callers send ahead, and leftovers."
+  }
+
+  assert {
+    condition     = length(google_storage_bucket.images.cors) + length(google_storage_bucket.uploads.cors) == 0
+    error_message = "Without origins no page may upload."
   }
 
   assert {
@@ -45,6 +50,26 @@ run "unknown_provider" {
   expect_failures = [var.enabled_providers]
 }
 
+run "unknown_webhook" {
+  command = plan
+
+  variables {
+    webhook_providers = ["ARK"] # sends none
+  }
+
+  expect_failures = [var.webhook_providers]
+}
+
+run "retention_shorter_than_a_batch" {
+  command = plan
+
+  variables {
+    image_retention_days = 2
+  }
+
+  expect_failures = [var.image_retention_days]
+}
+
 run "origin_with_a_path" {
   command = plan
 
@@ -60,9 +85,19 @@ run "everything" {
   command = apply
 
   variables {
+    alert_emails         = ["ops@app.example"]
     cors_origins         = ["https://app.example", "http://[::1]:3000"]
     enabled_providers    = ["ARK", "GEMINI", "LAOZHANG", "OPENAI", "OPENROUTER", "THREEDAISTUDIO"]
     image_retention_days = 90
     vertex_location      = "global"
+    webhook_providers    = ["GEMINI", "OPENAI"]
+  }
+
+  assert {
+    condition = (
+      length(google_storage_bucket.images.cors) == 0
+      && one(google_storage_bucket.uploads.cors).origin == tolist(["https://app.example", "http://[::1]:3000"])
+    )
+    error_message = "Pages upload to the bucket of uploads, and nowhere else."
   }
 }

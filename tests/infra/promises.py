@@ -1,5 +1,4 @@
-"""What the module promises, over what it would deploy: each function yields a line for every place
-where its promise is not kept."""
+"""What the module promises, but for what concerns events (event_promises.py)."""
 
 from __future__ import annotations
 
@@ -8,13 +7,14 @@ import fnmatch
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from shared.body import GenerateBody
 from shared.records.firestore import INDEXES, UNINDEXED
 from shared.settings import Settings
-from tests.infra.provider_schema import Block
+from tests.infra.deployed import PRIVATE, Deployed, Promise
+from tests.infra.event_promises import EVENT_PROMISES
 from tests.infra.terraform import INFRA, impossible
 
 ROOT = INFRA.parent
@@ -32,29 +32,8 @@ OPTIONAL = {
 }
 """Variables of shared/settings.py whose defaults are right in the cloud."""
 ANYONE = {"allUsers", "allAuthenticatedUsers"}
-CALL_PROVIDERS = {"edit", "gemini", "generate", "openai"}
-
-
-class Deployed:
-    """What the module leaves behind: by type, the values of every resource by its address."""
-
-    def __init__(self, resources: list[Block]) -> None:
-        self.resources = resources
-
-    def of(self, type_: str) -> dict[str, dict[str, Any]]:
-        return {r["address"]: r["values"] for r in self.resources if r["type"] == type_}
-
-    def each(self, type_: str, name: str) -> dict[str, dict[str, Any]]:
-        """One resource block's instances, by their key in for_each."""
-        found = (r for r in self.resources if (r["type"], r["name"]) == (type_, name))
-        return {r["index"]: r["values"] for r in found}
-
-    def functions(self) -> dict[str, dict[str, Any]]:
-        """Every function's service_config, by its entry point."""
-        return {
-            f["build_config"][0]["entry_point"]: f["service_config"][0]
-            for f in self.of("google_cloudfunctions2_function").values()
-        }
+CALL_PROVIDERS = {"batch_callback", "edit", "gemini", "generate", "openai", "run_request"}
+SIGNED = {"GEMINI_WEBHOOK_SECRET", "OPENAI_WEBHOOK_SECRET"}
 
 
 def buckets_are_private(deployed: Deployed) -> Iterator[str]:
@@ -108,6 +87,9 @@ def settings_are_given(deployed: Deployed) -> Iterator[str]:
     for name, service in deployed.functions().items():
         secrets = {secret["key"]: "x" for secret in service["secret_environment_variables"]}
         env = {**service["environment_variables"], **secrets}
+        webhooks = {key for key in secrets if key.endswith("_WEBHOOK_SECRET")}
+        if webhooks != (SIGNED if name == "provider_webhook" else set()):
+            yield f"{name} has the webhook secrets {sorted(webhooks)}"
         if missing := asked - OPTIONAL - set(env):
             yield f"{name} lacks {sorted(map(str, missing))}"
             continue
@@ -123,7 +105,7 @@ def settings_are_given(deployed: Deployed) -> Iterator[str]:
 
 def secrets_hold_no_value(deployed: Deployed) -> Iterator[str]:
     kept = {s["secret_id"] for s in deployed.of("google_secret_manager_secret").values()}
-    if kept != {"DARKROOM_SIGNING_SECRET", *_provider_keys()}:
+    if kept != {"DARKROOM_SIGNING_SECRET", *_provider_keys(), *SIGNED}:
         yield f"the catalogue's providers have other keys than {sorted(map(str, kept))}"
     yield from (f"{a} is in the state" for a in deployed.of("google_secret_manager_secret_version"))
 
@@ -152,47 +134,13 @@ def records_are_protected(deployed: Deployed) -> Iterator[str]:
             yield f"Terraform may delete or forget {address}"
 
 
-def pushes_are_awaited(deployed: Deployed) -> Iterator[str]:
-    by_uri = {service["uri"]: service for service in deployed.functions().values()}
-    for address, subscription in deployed.of("google_pubsub_subscription").items():
-        push = subscription["push_config"][0]
-        service = by_uri[push["push_endpoint"]]
-        if subscription["ack_deadline_seconds"] < service["timeout_seconds"]:
-            yield f"{address} pushes again while the function still works"
-        if push["oidc_token"][0]["audience"] != service["uri"]:
-            yield f"{address} sends a token for somebody else"
-        if subscription["expiration_policy"] != [{"ttl": ""}]:
-            yield f"{address} expires"
-
-
-def only_pubsub_calls_sweep(deployed: Deployed) -> Iterator[str]:
-    pusher = deployed.of("google_service_account")["google_service_account.pusher"]
-    invokers = deployed.each("google_cloud_run_v2_service_iam_member", "invoker")
-    for name, service in deployed.functions().items():
-        member = pusher["member"] if name == "sweep" else "allUsers"
-        ingress = "ALLOW_INTERNAL_ONLY" if name == "sweep" else "ALLOW_ALL"
-        if invokers[name]["member"] != member or service["ingress_settings"] != ingress:
-            yield f"{name} is open to others than it should be"
-
-
-def sweep_runs_every_minute(deployed: Deployed) -> Iterator[str]:
-    (job,) = deployed.of("google_cloud_scheduler_job").values()
-    (subscription,) = deployed.of("google_pubsub_subscription").values()
-    if job["schedule"] != "* * * * *" or job["paused"]:
-        yield "no tick every minute"
-    if job["pubsub_target"][0]["topic_name"] != subscription["topic"]:
-        yield "the ticks go where nobody listens"
-    if subscription["push_config"][0]["push_endpoint"] != deployed.functions()["sweep"]["uri"]:
-        yield "the ticks do not reach sweep"
-
-
 def callers_may_wait(deployed: Deployed) -> Iterator[str]:
     (longest,) = (
         bound.le
         for bound in GenerateBody.model_fields["timeout_s"].metadata
         if hasattr(bound, "le")
     )
-    for name in sorted(CALL_PROVIDERS):
+    for name in sorted(CALL_PROVIDERS - PRIVATE):
         if deployed.functions()[name]["timeout_seconds"] < longest:
             yield f"{name} is cut off before the {longest} s a caller may wait"
 
@@ -218,21 +166,18 @@ def values_are_possible(deployed: Deployed) -> Iterator[str]:
     yield from impossible(deployed.resources)
 
 
-Promise = Callable[[Deployed], Iterator[str]]
 PROMISES: tuple[Promise, ...] = (
+    *EVENT_PROMISES,
     buckets_are_private,
     callers_may_wait,
     functions_are_those_of_main,
     functions_run_as_themselves,
-    only_pubsub_calls_sweep,
-    pushes_are_awaited,
     records_are_indexed,
     records_are_protected,
     roles_are_narrow,
     secrets_hold_no_value,
     settings_are_given,
     source_is_what_runs,
-    sweep_runs_every_minute,
     values_are_possible,
 )
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.infra import promises, provider_schema
-from tests.infra.promises import PROMISES, Deployed, Promise
+from tests.infra import event_promises, promises, provider_schema
+from tests.infra.deployed import Deployed, Promise
+from tests.infra.promises import PROMISES
 from tests.infra.terraform import INFRA, Refused, Terraform, prepare
 
 pytestmark = pytest.mark.infra
@@ -90,11 +91,39 @@ MISTAKES = (
         said="generate is cut off",
     ),
     Mistake(
+        event_promises.events_reach_their_functions,
+        file="events.tf",
+        right='requests        = "run_request"',
+        wrong='requests        = "batch_callback"',
+        said="requests does not reach run_request",
+    ),
+    Mistake(
+        event_promises.events_reach_their_functions,
+        file="functions.tf",
+        right="DARKROOM_TOPIC_PREFIX       = local.topic_prefix",
+        wrong='DARKROOM_TOPIC_PREFIX       = "d-"',
+        said="generate would look for requests at d-requests",
+    ),
+    Mistake(
+        event_promises.events_that_fail_are_kept,
+        file="events.tf",
+        right="name                       = google_pubsub_topic.dead[each.key].name",
+        wrong='name                       = "${local.topic_prefix}dead-${each.key}"',
+        said="dead letters of requests are not where they are looked for",
+    ),
+    Mistake(
+        event_promises.failed_events_are_told,
+        file="monitoring.tf",
+        right='\\"${s.name}\\"',
+        wrong='\\"${s.id}\\"',
+        said="nobody watches darkroom-",
+    ),
+    Mistake(
         promises.functions_are_those_of_main,
         file="functions.tf",
         right="    models = {",
         wrong="    modells = {",
-        said="deployed are ['account', 'edit', 'gemini', 'generate', 'modells', 'openai', 'sweep']",
+        said="'generate', 'modells', 'on_upload'",
     ),
     Mistake(
         promises.functions_run_as_themselves,
@@ -104,14 +133,35 @@ MISTAKES = (
         said="edit does not run as its own",
     ),
     Mistake(
-        promises.only_pubsub_calls_sweep,
+        event_promises.functions_publish_what_they_must,
+        file="functions.tf",
+        right='publishes       = ["requests"] # that one was cancelled',
+        wrong="publishes       = []",
+        said="to requests publish ['edit', ",
+    ),
+    Mistake(
+        event_promises.only_events_reach_private_functions,
         file="iam.tf",
-        right="google_service_account.pusher.member",
-        wrong='"allUsers"',
+        right='"allUsers" : google_service_account.pusher.member',
+        wrong='"allUsers" : "allUsers"',
         said="sweep is open",
     ),
     Mistake(
-        promises.pushes_are_awaited,
+        event_promises.pages_may_send_what_links_ask_for,
+        file="storage.tf",
+        right="x-goog-meta-darkroom-",
+        wrong="x-goog-meta-",
+        said="'x-goog-meta-darkroom-prompt'",
+    ),
+    Mistake(
+        event_promises.pubsub_may_carry_dead_letters,
+        file="events.tf",
+        right="gcp-sa-pubsub",
+        wrong="gcp-sa-eventarc",
+        said="Pub/Sub may not write dead letters of requests",
+    ),
+    Mistake(
+        event_promises.pushes_are_awaited,
         file="scheduler.tf",
         right="ack_deadline_seconds = 600",
         wrong="ack_deadline_seconds = 60",
@@ -153,6 +203,13 @@ MISTAKES = (
         said="edit lacks ['DARKROOM_FIRESTORE_DATABASE', 'DARKROOM_SIGNING_SECRET']",
     ),
     Mistake(
+        promises.settings_are_given,
+        file="secrets.tf",
+        right='name == "provider_webhook"',
+        wrong='name == "generate"',
+        said="generate has the webhook secrets ['OPENAI_WEBHOOK_SECRET']",
+    ),
+    Mistake(
         promises.source_is_what_runs,
         file="functions.tf",
         right='".?*"',
@@ -160,11 +217,39 @@ MISTAKES = (
         said="the folder itself is left out",
     ),
     Mistake(
-        promises.sweep_runs_every_minute,
+        event_promises.sweep_runs_every_minute,
         file="scheduler.tf",
         right='"* * * * *"',
         wrong='"0 * * * *"',
         said="no tick every minute",
+    ),
+    Mistake(
+        event_promises.uploads_are_written_by_links_only,
+        file="functions.tf",
+        right='"roles/storage.objectViewer" # reads what was uploaded',
+        wrong='"roles/storage.objectUser" # reads what was uploaded',
+        said='google_storage_bucket_iam_member.function["on_upload on uploads"] is more',
+    ),
+    Mistake(
+        event_promises.uploads_become_events,
+        file="functions.tf",
+        right="RETRY_POLICY_RETRY",
+        wrong="RETRY_POLICY_DO_NOT_RETRY",
+        said="an upload is forgotten",
+    ),
+    Mistake(
+        event_promises.uploads_become_events,
+        file="functions.tf",
+        right="[google_storage_bucket.uploads]",
+        wrong="[google_storage_bucket.images]",
+        said="on_upload hears of another bucket",
+    ),
+    Mistake(
+        event_promises.uploads_become_events,
+        file="iam.tf",
+        right="roles/eventarc.eventReceiver",
+        wrong="roles/eventarc.viewer",
+        said="Eventarc may not deliver",
     ),
     Mistake(
         promises.values_are_possible,
@@ -192,8 +277,10 @@ mock_provider "google" {}
 run "everything" {
   command = apply
   variables {
+    cors_origins      = ["https://app.example"]
     enabled_providers = ["ARK", "GEMINI", "LAOZHANG", "OPENAI", "OPENROUTER", "THREEDAISTUDIO"]
     project           = "darkroom-offline"
+    webhook_providers = ["OPENAI"]
   }
 }
 """
@@ -225,11 +312,13 @@ def test_terraform_refuses_what_the_provider_does_not_know(
         terraform.validate()
 
 
-def test_a_sweep_longer_than_its_push_is_refused(tmp_path: Path) -> None:
+def test_a_function_longer_than_its_push_is_refused(tmp_path: Path) -> None:
     terraform = prepare(tmp_path)
     _replace(terraform.folder / "functions.tf", "timeout_s       = 540", "timeout_s       = 700")
-    with pytest.raises(Refused, match="push a tick again"):
+    with pytest.raises(Refused, match="push a tick again") as refused:
         terraform.test()
+    for name in ("batch_callback", "run_request"):
+        assert f"push an event again while {name} still works" in str(refused.value)
 
 
 def test_a_bad_format_is_shown(tmp_path: Path) -> None:
