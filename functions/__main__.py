@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
+import itertools
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 
+import httpx
 import uvicorn
 from functions_framework import aio
 from starlette.applications import Starlette
@@ -17,13 +20,23 @@ from starlette.types import Receive, Scope, Send
 
 import main
 from functions import http
-from shared import files, local, log, sweep
+from shared import event_message, files, local, log, sweep
 from shared.app import App, build
 from shared.catalogue import BadCatalogue
 from shared.errors import NotFound
+from shared.events import Event, Pumped, Topic
 from shared.settings import BadSettings, Settings
 
-_SWEEP_EVERY_S = 60.0
+RECEIVERS: Mapping[Topic, str] = {
+    "requests": "run_request",
+    "batch-callbacks": "batch_callback",
+}
+"""Topic → the function its events are pushed to, as in infra/events.tf."""
+_PUSH_S = 600.0
+"""As long as Pub/Sub waits at most."""
+_SWEEP_EVERY_S = 1.0
+_EXPIRE_EVERY = 60
+"""Sweeps from one look for expired files to the next."""
 
 
 def functions() -> list[str]:
@@ -41,15 +54,19 @@ def server(app: App) -> Starlette:
         if app.settings.local:
             await sweep.sweep(app, app.clock() + timedelta(days=3650))
         _announce(app.settings)
-        sweeper = asyncio.create_task(_keep_sweeping(app))
+        work = [asyncio.create_task(_keep_sweeping(app))]
+        if isinstance(app.events, Pumped):
+            work.append(asyncio.create_task(app.events.pump(push)))
         yield
-        sweeper.cancel()
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
         await app.close()
 
     served = {name: aio.create_asgi_app(name, "main.py") for name in functions()}
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-        name = scope["path"].split("/")[1]
+        name = scope["path"].split("/")[1].replace("-", "_")
         await served.get(name, _nothing_here)(scope, receive, send)
 
     return Starlette(routes=[Mount("/", dispatch)], lifespan=lifespan)
@@ -62,15 +79,28 @@ async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _keep_sweeping(app: App) -> None:
-    while True:
+    for turn in itertools.count(1):
         await asyncio.sleep(_SWEEP_EVERY_S)
         try:
             await sweep.sweep(app, app.clock())
             # In the cloud the bucket's own lifecycle does it.
-            if app.settings.local:
+            if app.settings.local and turn % _EXPIRE_EVERY == 0:
                 await files.expire(app)
         except Exception as error:
             log.crash("sweep.crashed", error)
+
+
+async def push(event: Event) -> None:
+    """Deliver an event as Pub/Sub does. Raises httpx.HTTPStatusError where that failed."""
+    name = RECEIVERS[event.topic]
+    transport = httpx.ASGITransport(importlib.import_module(f"functions.{name}").APP)
+    async with httpx.AsyncClient(transport=transport, timeout=_PUSH_S) as client:
+        answer = await client.post(
+            f"http://{name}/",
+            content=event_message.pushed(event),
+            headers={"content-type": "application/json"},
+        )
+    answer.raise_for_status()
 
 
 def _announce(settings: Settings) -> None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import http
-from shared import body, deletion, names, uploads, view
+from shared import body, deletion, names, queued, sources, uploads, view
 from shared.domain import Operation, Record, Status
 from shared.errors import InvalidRequest, NotFound
 from shared.records import Page, RequestFilter
@@ -23,7 +23,7 @@ async def show_account(request: Request) -> Response:
     """Balance, limits, and what of them is in use."""
     caller = await http.caller(request)
     standing = await http.app().records.look(caller.account_id, None)
-    return http.show(view.of_account(standing, http.app().clock()))
+    return http.show(view.of_account(standing, http.app().links, http.app().clock()))
 
 
 async def list_requests(request: Request) -> Response:
@@ -53,11 +53,10 @@ async def show_request(request: Request) -> Response:
 
 
 async def cancel_request(request: Request) -> Response:
-    """Only a queued request can be called back: a running one has reached its provider."""
-    record = await _own(request)
-    raise InvalidRequest(
-        f"This request is {record.status}: only a queued one can be cancelled.", param="id"
-    )
+    """End a request that nobody waits for, before or while it is made."""
+    app, record = http.app(), await _own(request)
+    ended = await queued.cancel(app, record)
+    return http.show(view.of_request(ended, app.links, app.clock()))
 
 
 async def delete_request(request: Request) -> Response:
@@ -78,8 +77,7 @@ async def get_image(request: Request) -> Response:
         app.links.check("GET", path, dict(request.query_params), app.clock())
     else:
         caller = await http.caller(request)
-        record = await app.records.request(caller.account_id, request_id)
-        if record is None or image_id not in {image.id for image in record.images}:
+        if not await sources.owns(app.records, caller.account_id, image_id):
             raise NotFound("There is no such image.")
     blob = await app.storage.get(name)
     if blob is None:
@@ -124,7 +122,7 @@ async def create_upload(request: Request) -> Response:
     wanted = body.validated(
         uploads.UploadBody, await http.fields(request, http.MAX_PUBLIC_BODY_BYTES)
     )
-    return http.show(await uploads.create(http.app(), caller.account_id, wanted), status=201)
+    return http.show(await uploads.create(http.app(), caller, wanted), status=201)
 
 
 async def put_upload(request: Request) -> Response:
@@ -132,8 +130,8 @@ async def put_upload(request: Request) -> Response:
     app, path = http.app(), f"/account/uploads/{request.path_params['id']}"
     claims = dict(request.query_params)
     app.links.check("PUT", path, claims, app.clock())
-    data = await http.body(request)
-    await uploads.receive(app, claims, data, request.headers.get("content-type", ""))
+    content_type = request.headers.get("content-type", "")
+    await uploads.receive(app, claims, request.stream(), content_type)
     return Response(status_code=204)
 
 

@@ -11,14 +11,21 @@ from starlette.responses import Response
 
 from functions import http
 from shared import body
-from shared.generate import Ask, in_base64, run
+from shared.generate import Ask, run
+from shared.work import in_base64
 
 
 async def create(request: Request) -> Response:
     """Change pictures as the prompt says; JSON or multipart."""
     caller = await http.caller(request)
     parsed = await _read(request)
-    ask = Ask(caller, parsed.request, parsed.fingerprint, http.idempotency_key(request))
+    ask = Ask(
+        caller,
+        parsed.request,
+        parsed.fingerprint,
+        http.idempotency_key(request),
+        deferred=http.deferred(request),
+    )
     answer = await run(http.app(), ask)
     return http.answer(answer, await in_base64(http.app(), answer, parsed.request.delivery))
 

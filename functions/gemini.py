@@ -28,7 +28,7 @@ from shared.errors import (
     NotFound,
     PayloadTooLarge,
 )
-from shared.generate import Admitted, Answer, Ask, admit
+from shared.generate import Admitted, Ask, admit
 from shared.surfaces import (
     gemini_answer,
     gemini_errors,
@@ -42,6 +42,7 @@ from shared.surfaces.gemini_errors import Place
 from shared.surfaces.gemini_messages import CountTokensRequest
 from shared.surfaces.gemini_turns import Conversation, Signer
 from shared.surfaces.google_json import Refusal, page, page_of, validated
+from shared.work import Answer
 
 NAME = "gemini"
 VERSIONS = ("v1", "v1beta")

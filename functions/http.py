@@ -36,9 +36,9 @@ from shared.errors import (
     by_code,
     problem_of,
 )
-from shared.generate import Answer, in_base64
 from shared.settings import Settings
 from shared.surfaces import INLINE_BYTES, Shown
+from shared.work import Answer, in_base64
 
 MAX_BODY_BYTES = 32 * 2**20
 """What Cloud Functions take (cloud.google.com/functions/quotas, 2026-11)."""
@@ -46,6 +46,7 @@ MAX_PUBLIC_BODY_BYTES = 2**20
 MAX_VALUES = 100_000
 MAX_KEY_LENGTH = 255
 MAX_QUERY_LENGTH = 512
+ASYNC = "respond-async"
 _IMAGE_PART = re.compile(r"images?(\[[0-9]*\])?")
 """What clients call the parts of a form that are images: image, image[], image[0], images."""
 EXPOSED = (
@@ -53,7 +54,7 @@ EXPOSED = (
     "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
     "x-should-retry", "x-darkroom-ignored", "x-darkroom-size", "x-goog-upload-url",
     "x-goog-upload-status", "x-goog-upload-size-received", "openai-processing-ms",
-    "x-darkroom-provider", "x-darkroom-cost-usd",
+    "x-darkroom-provider", "x-darkroom-cost-usd", "preference-applied",
 )  # fmt: skip
 """Headers of answers that a page of another origin may read."""
 T = TypeVar("T")
@@ -82,8 +83,8 @@ def use(app: App) -> None:
 def routes(
     name: str, endpoints: Sequence[tuple[str, str, Handler]], refused: Refuse | None = None
 ) -> Starlette:
-    """An ASGI app of (method, path, handler), answering at `/` and under the function's name.
-    `refused` puts errors into another API's shapes."""
+    """An ASGI app of (method, path, handler), answering at `/` and under the function's name, as
+    it is and as it is deployed. `refused` puts errors into another API's shapes."""
     render = refused or _refused
     paths: dict[str, dict[str, Handler]] = {}
     for method, path, handler in endpoints:
@@ -92,13 +93,16 @@ def routes(
         Route(path or "/", _endpoint(handlers, render), methods=list(handlers))
         for path, handlers in paths.items()
     ]
+    known_as = dict.fromkeys((name, name.replace("_", "-")))
     named = [
-        Route(f"/{name}", _endpoint(handlers, render), methods=list(handlers))
+        Route(f"/{known}", _endpoint(handlers, render), methods=list(handlers))
         for path, handlers in paths.items()
         if not path
+        for known in known_as
     ]
+    mounts = [Mount(f"/{known}", routes=table) for known in known_as]
     starlette = Starlette(
-        routes=[*named, Mount(f"/{name}", routes=table), *table],
+        routes=[*named, *mounts, *table],
         middleware=[Middleware(_Cors)],
         exception_handlers={HTTPException: _no_such_route(refused)},
     )
@@ -321,10 +325,21 @@ async def shown(result: Answer, delivery: Delivery, *, streamed: bool = False) -
     )
 
 
-def answer(result: Answer, inline: Sequence[str | None]) -> Response:
-    """An ended request: 200 with its object, or the error it ended with."""
+def deferred(request: Request) -> bool:
+    """Whether its sender does not want to wait for the answer (RFC 7240)."""
+    asked = ",".join(request.headers.getlist("prefer")).lower().split(",")
+    return ASYNC in (preference.partition(";")[0].strip() for preference in asked)
+
+
+def answer(result: Answer, inline: Sequence[str | None] = ()) -> Response:
+    """An ended request: 200 with its object, or the error it ended with; one that is still to be
+    made: 202 with where to look for it."""
     record = result.record
     headers = {"idempotent-replayed": "true"} if result.replayed else {}
+    if record.open:
+        shown = view.of_request(record, app().links, app().clock())
+        where = {"location": f"/account/requests/{record.id}", "preference-applied": ASYNC}
+        return show(shown, status=202, headers={**headers, **where, "x-request-id": record.id})
     if record.error is not None and record.status != "succeeded":
         return _problem(record.error, by_code(record.error.code).status, record.id, headers)
     shown = view.of_request(record, app().links, app().clock(), inline)

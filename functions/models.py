@@ -74,10 +74,8 @@ async def estimate_cost(request: Request) -> Response:
     """Every route that can do a request, with its price, and every other with its reason."""
     app = http.app()
     parsed = body.estimate(await http.fields(request, http.MAX_PUBLIC_BODY_BYTES))
-    providers = app.catalogue.providers.values()
-    elsewhere = {p.id for p in providers if p.env in app.settings.providers}
     # Where no provider is open there is the sandbox, which plays them all.
-    open_to = elsewhere | app.transport.open_to(test=False) or app.transport.open_to(test=True)
+    open_to = app.transport.open_to(test=False) or app.transport.open_to(test=True)
     return http.show(estimate(parsed, app.catalogue, open_to, app.today()))
 
 

@@ -14,9 +14,10 @@ from functions import http
 from shared import log
 from shared.domain import Delivery
 from shared.errors import DarkroomError, Internal
-from shared.generate import Admitted, Answer
+from shared.generate import Admitted
 from shared.providers import Inline
 from shared.surfaces import Shown
+from shared.work import Answer
 
 KEEP_ALIVE_S = 10.0
 """How long a stream may be silent: proxies and clients take longer silence for the end of it."""

@@ -89,7 +89,7 @@ class GenerateBody(Body):
         description="An identical earlier request's pictures for nothing; they go when it does",
     )
     timeout_s: float = Field(300.0, ge=1, le=900, description="How long you want to wait")
-    webhook_url: str | None = None
+    webhook_url: str | None = Field(None, max_length=2000, description="Told when it has ended")
     metadata: Metadata = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
 
@@ -102,8 +102,19 @@ class EditBody(GenerateBody):
     previous_request_id: str | None = Field(None, min_length=1, max_length=100)
 
 
+class ThreeDBody(Body):
+    """`POST /three_d`: a prompt or images to make a 3D model of; some models take both."""
+
+    model: str = Field(description="A catalogue id or an alias of a model that makes 3D models")
+    prompt: str | None = Field(None, min_length=1)
+    images: list[ImageBody] = Field(default_factory=list, max_length=MAX_IMAGES)
+    webhook_url: str | None = Field(None, max_length=2000, description="Told when it has ended")
+    metadata: Metadata = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class EstimateBody(EditBody):
-    """`POST /models/estimate`: a generate or edit body, and how many of them. `source_count`
+    """`POST /models/estimate`: a generate, edit or 3D body, and how many of them. `source_count`
     stands for images without sending them."""
 
     operation: Operation | None = Field(None, description="Guessed from the images if not given")
@@ -142,6 +153,24 @@ def edit(fields: Mapping[str, Any], files: Files) -> Parsed:
     if (body.mask or files.mask) and not (body.images or files.images):
         raise InvalidRequest("A mask goes with an image in the same request.", param="mask")
     return Parsed(_request("edit", body, files), _fingerprint("edit", body, files))
+
+
+def three_d(fields: Mapping[str, Any]) -> Parsed:
+    """Read a `/three_d` body. Raises InvalidRequest naming the field."""
+    body = validated(ThreeDBody, fields)
+    if body.prompt is None and not body.images:
+        raise InvalidRequest("Give a prompt or an image.", param="prompt")
+    _check_texts(body)
+    asked = EditBody(
+        model=body.model,
+        prompt=body.prompt,
+        images=body.images,
+        webhook_url=body.webhook_url,
+        metadata=body.metadata,
+        options=body.options,
+    )
+    fingerprint = _fingerprint("three_d", body, Files())
+    return Parsed(_request("three_d", asked, Files()), fingerprint)
 
 
 def estimate(fields: Mapping[str, Any]) -> Parsed:
@@ -192,6 +221,11 @@ def _complete(kind: type[G], fields: Mapping[str, Any]) -> G:
     body = validated(kind, fields)
     if (body.prompt is None) == (body.template is None):
         raise InvalidRequest("Give exactly one of prompt and template.", param="prompt")
+    _check_texts(body)
+    return _available(body)
+
+
+def _check_texts(body: GenerateBody | ThreeDBody) -> None:
     if body.prompt is not None and not body.prompt.strip():
         raise InvalidRequest("The prompt is empty.", param="prompt")
     texts = body.model_dump_json(include={"prompt", "options", "metadata"})
@@ -200,7 +234,6 @@ def _complete(kind: type[G], fields: Mapping[str, Any]) -> G:
             f"Prompt, options and metadata have at most {MAX_TEXT_BYTES} bytes together.",
             param="prompt",
         )
-    return _available(body)
 
 
 def _available(body: G) -> G:
@@ -208,10 +241,6 @@ def _available(body: G) -> G:
     if body.template is not None:
         raise InvalidRequest(
             f"There is no template named {body.template.name!r}.", param="template.name"
-        )
-    if body.webhook_url is not None:
-        raise InvalidRequest(
-            "This version sends no webhooks: leave webhook_url out.", param="webhook_url"
         )
     if body.output_quality is not None and body.output_format not in ("jpeg", "webp"):
         raise InvalidRequest(
@@ -260,6 +289,7 @@ def _request(operation: Operation, body: GenerateBody, files: Files) -> ImageReq
         fallback=body.route.fallback,
         delivery=body.delivery,
         timeout_s=body.timeout_s,
+        webhook_url=body.webhook_url,
         metadata=body.metadata,
         options=body.options,
         cache=body.cache,
@@ -289,5 +319,5 @@ def fingerprint(operation: str, fields: Mapping[str, Any], files: Files) -> str:
     return digest.hexdigest()
 
 
-def _fingerprint(operation: Operation, body: GenerateBody, files: Files) -> str:
+def _fingerprint(operation: Operation, body: Body, files: Files) -> str:
     return fingerprint(operation, body.model_dump(mode="json"), files)

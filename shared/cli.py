@@ -94,7 +94,7 @@ async def _known(app: App, account_id: str) -> Account:
 
 
 async def _account_view(app: App, account_id: str) -> view.AccountView:
-    return view.of_account(await app.records.look(account_id, None), app.clock())
+    return view.of_account(await app.records.look(account_id, None), app.links, app.clock())
 
 
 async def _grant(app: App, account_id: str, micros: int) -> Entry:

@@ -3,30 +3,31 @@ the operator set."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Provider, Route
 from shared.domain import Endpoint
-from shared.settings import Credential
+from shared.settings import Credential, Settings
 
 Token = Callable[[], Awaitable[str]]
 """A fresh access token of the service account this runs as. Raises Misconfigured."""
 
 
 class Endpoints:
-    """The endpoints of all routes; those of test keys lead to the sandbox."""
+    """The endpoints of all routes; those of test keys lead to the sandbox. A provider whose key
+    only other functions have is open all the same: they make what is admitted here."""
 
     def __init__(
         self,
         catalogue: Catalogue,
-        credentials: Mapping[str, Credential],
-        project: str | None,
+        settings: Settings,
         token: Token,
     ) -> None:
         self._catalogue = catalogue
-        self._credentials = credentials
-        self._project = project
+        self._credentials = settings.credentials
+        self._elsewhere = settings.providers
+        self._project = settings.project
         self._token = token
 
     def open_to(self, *, test: bool) -> frozenset[str]:
@@ -59,6 +60,8 @@ class Endpoints:
 
     def _opened(self, account: Provider) -> bool:
         credential = self._credentials.get(account.env, Credential())
+        if account.env in self._elsewhere:
+            return True
         if account.auth == "service-account":
             return bool(credential.location and self._project)
         return bool(credential.key)

@@ -6,16 +6,17 @@ downloads are repeated, and when those fail the outcome is unknown."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import httpx
 
-from shared import log, pixels, sse
+from shared import glb, log, pixels, sse
 from shared.catalogue.rows import Provider as Account
 from shared.catalogue.rows import Route
-from shared.domain import Endpoint, ImageRequest, Picture
+from shared.domain import Attempt, Endpoint, ImageRequest, Picture
 from shared.errors import (
     HTTP_STATUS,
     DarkroomError,
@@ -52,12 +53,25 @@ _NOT_SENT = (
 class Errand:
     """One request on its way: its id, for the provider's log and ours; whether it goes to the
     sandbox; and the moment on the loop's clock after which nothing new is begun. Sketches are put
-    in `sketches` as they come, where somebody wants them, and dropped while it is full."""
+    in `sketches` as they come, where somebody wants them, and dropped while it is full. `parks`
+    says that nobody waits: a task that was begun is left, to be looked at later."""
 
     id: str
     test: bool
     deadline: float
     sketches: asyncio.Queue[Inline] | None = None
+    parks: bool = False
+
+
+class Parked(Exception):
+    """A provider works at a task, and nobody waits for it here. By which `route`, and what was
+    tried before, is filled in on the way."""
+
+    def __init__(self, pending: Pending) -> None:
+        super().__init__(pending.token)
+        self.pending = pending
+        self.route = ""
+        self.attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +134,7 @@ class Exchange:
 
     async def run(self, call: Call, errand: Errand) -> Answer:
         """One answer, in the time its provider's row allows, and its pictures, each in a time of
-        its own. Raises DarkroomError."""
+        its own. Raises DarkroomError, and Parked."""
         account = call.account
         try:
             async with asyncio.timeout(account.timeout_s):
@@ -129,7 +143,45 @@ class Exchange:
             raise OutcomeUnknown(
                 f"{account.name} had not answered after {account.timeout_s:g} seconds.",
             ) from error
-        return await self._collect(done, call, errand)
+        return await self.collect(done, call, errand)
+
+    async def look(self, token: str, call: Call, errand: Errand) -> Answer | Pending:
+        """What became of a task that was parked. Raises DarkroomError, of the task if `of_task`
+        says so, else of this look at it."""
+        response = await self._soon(call.adapter.poll(token, call.endpoint), call.account, errand)
+        looked = await asyncio.to_thread(call.adapter.read, response)
+        return looked if isinstance(looked, Pending) else await self.collect(looked, call, errand)
+
+    async def call(
+        self, request: httpx.Request, account: Account, errand: Errand
+    ) -> httpx.Response:
+        """One plain exchange, in the time the provider's row allows. Raises DarkroomError."""
+        try:
+            async with asyncio.timeout(account.timeout_s):
+                return await self._send(request, account, errand)
+        except TimeoutError as error:
+            raise OutcomeUnknown(
+                f"{account.name} had not answered after {account.timeout_s:g} seconds.",
+            ) from error
+
+    @asynccontextmanager
+    async def stream(
+        self, request: httpx.Request, account: Account, errand: Errand
+    ) -> AsyncIterator[httpx.Response]:
+        """An answer whose body is still to come, in pieces of any size. What goes wrong on the
+        way is ProviderUnavailable: a file can be asked for again."""
+        client = self._sandbox if errand.test else self._live
+        request.headers["x-request-id"] = errand.id
+        try:
+            response = await client.send(request, stream=True)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise ProviderUnavailable(
+                f"{account.name} did not send the whole file.", private=repr(error)
+            ) from error
 
     async def balance(self, wallet: Wallet, account: Account, endpoint: Endpoint) -> Decimal:
         """What is left of the account's credits. Raises DarkroomError."""
@@ -151,9 +203,11 @@ class Exchange:
         sketches = None if shown is None else _Sketches(call.adapter, shown)
         response = await self._send(request, call.account, errand, sketches)
         outcome = await asyncio.to_thread(call.adapter.read, response)
-        if isinstance(outcome, Pending):
-            return await self._finished(outcome, call, errand)
-        return outcome
+        if not isinstance(outcome, Pending):
+            return outcome
+        if errand.parks:
+            raise Parked(outcome)
+        return await self._finished(outcome, call, errand)
 
     async def _finished(self, outcome: Pending, call: Call, errand: Errand) -> Done:
         """The end of a task. A look that fails says nothing of the task, and is repeated."""
@@ -166,7 +220,7 @@ class Exchange:
                 looked = await asyncio.to_thread(call.adapter.read, response)
             except DarkroomError as error:
                 blind += 1
-                if _of_the_task(error):
+                if of_task(error):
                     raise
                 if blind == BLIND_POLLS:
                     raise OutcomeUnknown(
@@ -197,7 +251,7 @@ class Exchange:
             sources[upload.source] = replace(source, uri=file.uri)
         return replace(call, request=replace(call.request, sources=tuple(sources)))
 
-    async def _collect(self, done: Done, call: Call, errand: Errand) -> Answer:
+    async def collect(self, done: Done, call: Call, errand: Errand) -> Answer:
         """The pictures of an answer, fetched where they are remote, and seen to be pictures. One
         that is of no use does not take the others with it."""
         # What a provider, or a prompt, adds to that is not worth our memory.
@@ -209,11 +263,12 @@ class Exchange:
             if isinstance(fault, BaseException) and not isinstance(fault, DarkroomError):
                 raise fault
         files = [data for data in got if isinstance(data, bytes)]
-        seen = [await asyncio.to_thread(pixels.measure, data) for data in files]
+        measure = glb.measure if call.request.operation == "three_d" else pixels.measure
+        seen = [await asyncio.to_thread(measure, data) for data in files]
         pictures = tuple(picture for picture in seen if picture is not None)
         if not pictures:
             # Made, and perhaps paid: asking for another would be paying twice.
-            what = "something that is not a picture" if files else "a picture nobody can fetch"
+            what = "something that is not what was asked for" if files else "what nobody can fetch"
             error = ProviderError(f"{call.account.name} sent {what}.")
             error.usage = replace(done.usage, images=len(done.images))
             raise error
@@ -323,7 +378,7 @@ def _unread(why: str) -> ProviderError:
     return error
 
 
-def _of_the_task(error: DarkroomError) -> bool:
+def of_task(error: DarkroomError) -> bool:
     """Whether an error is what became of a task: it came in a good answer, or says that nobody
     will ever know. Any other is of the look at it."""
     status = error.details.get(HTTP_STATUS)

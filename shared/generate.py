@@ -10,50 +10,49 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from shared import admission, cache, ledger, log, names, pixels, pricing, repeats, routing, sources
+from shared import (
+    admission,
+    cache,
+    ledger,
+    log,
+    pricing,
+    queued,
+    repeats,
+    routing,
+    sources,
+    webhooks,
+    work,
+)
 from shared.app import App
 from shared.catalogue.rows import Route
 from shared.domain import (
-    IMAGE_TYPES,
     Caller,
-    Delivery,
     Hold,
-    Image,
     ImageRequest,
     Json,
-    Picture,
     Quote,
     Record,
-    Turn,
 )
 from shared.errors import (
-    DarkroomError,
     IdempotencyConflict,
     InProgress,
-    Internal,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
-    ProviderError,
-    error_of,
 )
 from shared.exchange import Errand
 from shared.ledger import Standing
 from shared.providers import Inline
-from shared.records import HoldEnded
-from shared.settlement import NotSettled, image_of, release, settle, settle_from_cache
-from shared.transport import Result
-
-_MARGIN_S = 300.0
-"""What a lease has beyond the caller's time and one call to the slowest provider, to store in."""
-_STORE_TRIES = 3
+from shared.settlement import settle_from_cache
+from shared.work import Answer
 
 
 @dataclass(frozen=True)
 class Ask:
     """What an entry point read: the request, the SHA-256 of its body, whom to answer and in whose
     shapes. `repeated` is whether its client says that it sends this again, and `sketches` takes
-    the partial pictures that come on the way, for who listens."""
+    the partial pictures that come on the way, for who listens. One that is `deferred` is not waited
+    for: it is put into the queue."""
 
     caller: Caller
     request: ImageRequest
@@ -62,6 +61,7 @@ class Ask:
     surface: str = "native"
     repeated: bool = False
     sketches: asyncio.Queue[Inline] | None = None
+    deferred: bool = False
 
     @property
     def sent(self) -> repeats.Sent:
@@ -70,36 +70,16 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An ended record, its pictures where they are still at hand, and whether it is an earlier
-    one that was found again."""
-
-    record: Record
-    pictures: tuple[Picture, ...] = ()
-    replayed: bool = False
-
-    @property
-    def error(self) -> DarkroomError | None:
-        """What it ended with, if it failed."""
-        record = self.record
-        if record.error is None or record.status == "succeeded":
-            return None
-        error = error_of(record.error)
-        error.request_id, error.paid = record.id, record.cost_micros > 0
-        return error
-
-
-@dataclass(frozen=True)
 class Admitted:
     """A request let in, or found again (`replayed`): its record and its account as they stood, and
-    the work that ends it. `deadline` is on the loop's clock; `trimmed` says that fewer turns of its
+    the end of its work. `deadline` is on the loop's clock; `trimmed` says that fewer turns of its
     conversation count than were asked for."""
 
     app: App = field(repr=False)
     ask: Ask
     record: Record
     standing: Standing
-    work: asyncio.Future[Answer] = field(repr=False)
+    ending: asyncio.Future[Answer] = field(repr=False)
     deadline: float
     replayed: bool = False
     trimmed: bool = False
@@ -109,7 +89,7 @@ class Admitted:
         on, as it does when the caller hangs up."""
         try:
             async with asyncio.timeout_at(self.deadline):
-                return await asyncio.shield(self.work)
+                return await asyncio.shield(self.ending)
         except TimeoutError as error:
             late = OutcomeUnknown(
                 "The picture is not finished within timeout_s. The request goes on: look for it at "
@@ -130,7 +110,9 @@ async def admit(app: App, ask: Ask) -> Admitted:
     """Let a request in and begin its work; what cannot be let in is raised, and leaves nothing
     behind."""
     deadline = asyncio.get_running_loop().time() + ask.request.timeout_s
-    request_id = _request_id(app, ask)
+    request_id = request_id_of(app, ask)
+    if ask.request.webhook_url is not None:
+        webhooks.check_url(app, ask.request.webhook_url, "webhook_url")
     if ask.repeated and ask.idempotency_key is None:
         operation = ask.request.operation
         first = await repeats.find(app, ask.caller, ask.fingerprint, operation)
@@ -172,23 +154,15 @@ async def _admit(app: App, ask: Ask, request_id: str, deadline: float) -> Admitt
     except admission.Taken as taken:
         return _found_again(app, ask, taken.record, standing, deadline)
     if earlier is not None:
-        work = _done(Answer(await settle_from_cache(app, record, earlier)))
+        ending = _done(Answer(await settle_from_cache(app, record, earlier)))
+    elif ask.deferred:
+        await queued.enqueue(app, record, request)
+        ending = _done(Answer(record))
     else:
         errand = Errand(record.id, record.sandbox, deadline, ask.sketches)
-        work = app.spawn(record.id, _finish(app, record, request, routes, errand))
+        ending = app.spawn(record.id, work.finish(app, record, request, routes, errand))
     trimmed = len(request.turns) < (request.max_turns or 0)
-    return Admitted(app, ask, record, standing, work, deadline, trimmed=trimmed)
-
-
-async def in_base64(app: App, answer: Answer, delivery: Delivery) -> tuple[str | None, ...]:
-    """The answer's pictures in base64 if they are wanted inline, from storage where this process
-    did not just make them; None for one that is there no more."""
-    if delivery != "b64_json":
-        return ()
-    if answer.pictures:
-        return tuple(base64.b64encode(p.data).decode() for p in answer.pictures)
-    blobs = await asyncio.gather(*(app.storage.get(i.name) for i in answer.record.images))
-    return tuple(base64.b64encode(blob.data).decode() if blob else None for blob in blobs)
+    return Admitted(app, ask, record, standing, ending, deadline, trimmed=trimmed)
 
 
 async def _loaded(app: App, ask: Ask, deadline: float) -> ImageRequest:
@@ -203,117 +177,7 @@ async def _loaded(app: App, ask: Ask, deadline: float) -> ImageRequest:
         ) from error
 
 
-async def _finish(
-    app: App, record: Record, request: ImageRequest, routes: tuple[Route, ...], errand: Errand
-) -> Answer:
-    """From an open hold to its end, whatever happens on the way."""
-    try:
-        return await _end(app, record, request, routes, errand)
-    except HoldEnded:
-        # Swept while it still ran: what the sweep wrote is what counts.
-        standing = await app.records.look(record.account_id, record.id)
-        return Answer(standing.request or record)
-    except Exception as error:
-        # Nobody may be waiting any more to hear of it.
-        log.crash("request.not_ended", error)
-        raise
-
-
-async def _end(
-    app: App, record: Record, request: ImageRequest, routes: tuple[Route, ...], errand: Errand
-) -> Answer:
-    result = None
-    try:
-        result = await app.transport.run(request, routes, errand)
-        pictures = await _converted(request, result)
-        stored = await _store(app, record, pictures, result.route)
-    except Exception as crash:
-        log.crash("request.crashed", crash)
-        broken = Internal("Something broke here. Nothing was charged.")
-        return Answer(await release(app, record, broken, result))
-    if not stored:
-        error = result.error or ProviderError("The provider's picture could not be used.")
-        return Answer(await release(app, record, error, result))
-    await _keep_turn(app, record, request, result)
-    images, pictures = zip(*stored, strict=True)
-    try:
-        return Answer(await settle(app, record, result.route.key, images, result), pictures)
-    except NotSettled as error:
-        log.crash("request.not_settled", error)
-        return Answer(error.record, pictures)
-
-
-async def _converted(request: ImageRequest, result: Result) -> tuple[Picture, ...]:
-    """The pictures in the format asked for, without those that cannot be brought into it. A
-    provider's own bytes are left as they are, with what they say of their origin."""
-    wanted = request.output_format
-    if wanted is None:
-        return result.pictures
-    done_there = request.output_quality is None or wanted in result.route.makes
-
-    async def one(picture: Picture) -> Picture | None:
-        if picture.content_type == IMAGE_TYPES[wanted] and done_there:
-            return picture
-        try:
-            quality = request.output_quality
-            return await asyncio.to_thread(pixels.converted, picture, wanted, quality)
-        except ProviderError as error:
-            log.event("picture.not_converted", severity="WARNING", private=error.private)
-            return None
-
-    found = await asyncio.gather(*map(one, result.pictures))
-    return tuple(picture for picture in found if picture is not None)
-
-
-async def _store(
-    app: App, record: Record, pictures: tuple[Picture, ...], route: Route
-) -> tuple[tuple[Image, Picture], ...]:
-    """Write every picture under a name that follows from the record, so that writing it again
-    changes nothing. One that cannot be written does not take the others with it."""
-    wanted = [_put(app, image_of(record.id, n, p), p, route) for n, p in enumerate(pictures)]
-    stored = await asyncio.gather(*wanted, return_exceptions=True)
-    failed = [one for one in stored if isinstance(one, BaseException)]
-    if failed and len(failed) == len(stored):
-        raise failed[0]
-    return tuple(one for one in stored if not isinstance(one, BaseException))
-
-
-async def _put(app: App, image: Image, picture: Picture, route: Route) -> tuple[Image, Picture]:
-    for attempt in range(1, _STORE_TRIES + 1):
-        try:
-            labels = {"route": route.key}
-            await app.storage.put(image.name, picture.data, picture.content_type, labels)
-            break
-        except Exception as error:
-            log.event("storage.put_failed", severity="ERROR", private=repr(error))
-            if attempt == _STORE_TRIES:
-                raise
-            await app.sleep(2.0 ** (attempt - 1))
-    return image, picture
-
-
-async def _keep_turn(app: App, record: Record, request: ImageRequest, result: Result) -> None:
-    """Keep what a later edit has to give back to the provider. A paid picture never fails for
-    the want of it."""
-    if not app.catalogue.models[result.route.model].multi_turn:
-        return
-    turn = Turn(
-        prompt=request.prompt,
-        sources=request.sources,
-        images=(),
-        wire=result.route.wire,
-        wire_model=result.route.wire_model,
-        reply=result.reply,
-    )
-    try:
-        previous = request.previous_request_id
-        data = await asyncio.to_thread(sources.encode_turn, turn, previous)
-        await app.storage.put(names.turn(record.id), data, "application/json", {})
-    except Exception as error:
-        log.crash("turn.not_kept", error)
-
-
-def _request_id(app: App, ask: Ask) -> str:
+def request_id_of(app: App, ask: Ask) -> str:
     """Derived from the idempotency key where there is one, so that creating the record is the
     check; test and live keys do not share it."""
     if ask.idempotency_key is None:
@@ -328,20 +192,21 @@ def _found_again(
     app: App, ask: Ask, record: Record, standing: Standing, deadline: float
 ) -> Admitted:
     """The request that was begun under this id before. Who says that this is the same once more
-    waits for its answer; who only uses its idempotency key again is told to wait."""
+    waits for its answer; who only uses its idempotency key again is told to wait, unless that is
+    not what it wants."""
     if record.fingerprint != ask.fingerprint:
         raise IdempotencyConflict("This idempotency key was used before with another body.")
     if record.deleted:
         raise NotFound("The request of this idempotency key has been deleted.")
-    if not record.open:
-        work = _done(Answer(record, replayed=True))
+    if not record.open or ask.deferred:
+        ending = _done(Answer(record, replayed=True))
     elif ask.repeated:
-        work = asyncio.create_task(_ended_elsewhere(app, record, deadline))
+        ending = asyncio.create_task(_ended_elsewhere(app, record, deadline))
     else:
         busy = InProgress("This request is still running.", retry_after_s=2.0)
         busy.request_id = record.id
         raise busy
-    return Admitted(app, ask, record, standing, work, deadline, replayed=True)
+    return Admitted(app, ask, record, standing, ending, deadline, replayed=True)
 
 
 async def _ended_elsewhere(app: App, record: Record, deadline: float) -> Answer:
@@ -358,12 +223,13 @@ def _draft(app: App, ask: Ask, request_id: str, routes: tuple[Route, ...], quote
     """The record of a request about to be admitted; its hold is still empty."""
     now, request = app.clock(), ask.request
     longest_s = max(app.catalogue.providers[r.provider].timeout_s for r in routes)
+    lease = timedelta(seconds=request.timeout_s + longest_s + work.MARGIN_S)
     return Record(
         id=request_id,
         account_id=ask.caller.account_id,
         key_id=ask.caller.key_id,
         operation=request.operation,
-        status="running",
+        status="queued" if ask.deferred else "running",
         model=routes[0].model,
         prompt=request.prompt,
         parameters=_parameters(request),
@@ -372,12 +238,14 @@ def _draft(app: App, ask: Ask, request_id: str, routes: tuple[Route, ...], quote
         quote=quote,
         hold=Hold(0, (), 0, ""),
         created_at=now,
-        lease_until=now + timedelta(seconds=request.timeout_s + longest_s + _MARGIN_S),
+        lease_until=now + (queued.PATIENCE if ask.deferred else lease),
         n=request.n,
         idempotency_key=ask.idempotency_key,
         previous_request_id=request.previous_request_id,
         surface=ask.surface,
         metadata=request.metadata,
+        deferred=ask.deferred,
+        webhook_url=request.webhook_url,
     )
 
 

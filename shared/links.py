@@ -1,6 +1,6 @@
 """Signed, expiring links to what an account owns, so that a browser needs no key: HMAC-SHA256 over
 what the link is for, whose it is and when it ends. And sealed texts, for what a caller carries from
-one call to the next in our place."""
+one call to the next in our place; and the secrets that webhooks are signed with."""
 
 from __future__ import annotations
 
@@ -68,6 +68,12 @@ class Links:
         if not hmac.compare_digest(self.seal(purpose, text).encode(), given):
             raise wrong
         return text
+
+    def webhook_secret(self, account_id: str) -> str:
+        """What an account's webhooks are signed with: it follows from our secret, so nothing is
+        stored, and changes with it."""
+        digest = hmac.digest(self.secret, f"webhook\n{account_id}".encode(), hashlib.sha256)
+        return "whsec_" + base64.b64encode(digest).decode()
 
     def _link(self, method: str, path: str, expires_at: datetime, claims: dict[str, str]) -> str:
         expires = str(int(expires_at.timestamp()))

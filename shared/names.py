@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
 FILES = "files/"
 """The prefix of every file that callers keep for their requests; accounts follow."""
 _IMAGE_ID = re.compile(r"img_([A-Za-z0-9-]{1,100})_([0-9]{1,4})", re.ASCII)
+_ITEM_ID = re.compile(r"req_([a-z0-9]+)-[0-9]+", re.ASCII)
 _FILE_PART = re.compile(
     r"files/([^/]+)/([^/]+)/(?:file\.json|([0-9]{16})/(?:deleted|[0-9]{12}-([0-9]{12})))"
 )
@@ -49,6 +51,57 @@ def pictures(request_id: str) -> str:
 def turn(request_id: str) -> str:
     """The object that a later turn continues from."""
     return f"turns/{request_id}"
+
+
+def item(batch_id: str, index: int) -> str:
+    """The id of a batch's item, as if it were a request: its pictures follow from it."""
+    return f"req_{batch_id.removeprefix('bat_')}-{index}"
+
+
+def batch_of(request_id: str) -> str | None:
+    """The batch whose item this is; None for a request of its own."""
+    found = _ITEM_ID.fullmatch(request_id)
+    return f"bat_{found[1]}" if found else None
+
+
+def batch_items(batch_id: str, intake: str) -> str:
+    """The prefix of a batch's items, as one attempt to take it in wrote them."""
+    return f"{batch(batch_id)}items/{intake}/"
+
+
+def batch_chunk(batch_id: str, intake: str, group: int, chunk: int) -> str:
+    """The object that holds a chunk of a batch's items."""
+    return f"{batch_items(batch_id, intake)}{group:03d}-{chunk:06d}"
+
+
+def batch_result(batch_id: str, name: str) -> str:
+    """The object that holds some of a batch's results."""
+    return f"{batch(batch_id)}results/{name}"
+
+
+def batch_begun(batch_id: str, index: int) -> str:
+    """The object that says that an item was sent to a provider, or is about to be."""
+    return f"{batch(batch_id)}begun/{index}"
+
+
+def batch(batch_id: str) -> str:
+    """The prefix of everything a batch keeps beside its pictures."""
+    return f"batches/{batch_id}/"
+
+
+def queued(request_id: str) -> str:
+    """The object that holds a request until its turn."""
+    return f"queue/{request_id}"
+
+
+def job(provider_id: str, token: str) -> str:
+    """The object that says whose a provider's batch is, by the provider's own name for it."""
+    return f"jobs/{provider_id}/{hashlib.sha256(token.encode()).hexdigest()}"
+
+
+def webhook(provider_id: str, webhook_id: str) -> str:
+    """The object that says that a provider's webhook has been heeded."""
+    return f"webhooks/{provider_id}/{hashlib.sha256(webhook_id.encode()).hexdigest()}"
 
 
 def uploads(account_id: str, upload_id: str) -> str:

@@ -157,7 +157,8 @@ ENDPOINTS = (
     Endpoint(
         "put", "/account/uploads/{id}", "Where an upload's link leads; it needs no key", (),
         (*_JSON_BODY, errors.Forbidden), ("*/*",), status=204, security=_PUBLIC,
-        query={"name": _Announced, "type": _Announced, "bytes": _Announced, **_LINK},
+        query={"name": _Announced, "type": _Announced, "bytes": _Announced, "labels": _Announced,
+               **_LINK},
         query_required=True,
     ),
     Endpoint(

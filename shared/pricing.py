@@ -37,6 +37,13 @@ def batch_unit_micros(request: ImageRequest, route: Route, catalogue: Catalogue)
     return _unit_micros(replace(request, partial_images=0), route.batch_price, route, catalogue)
 
 
+def discounted(route: Route) -> Route:
+    """The route at its batch price. Raises ValueError where it has none."""
+    if route.batch_price is None:
+        raise ValueError(f"{route.key} has no batch price")
+    return route.model_copy(update={"price": route.batch_price, "billed": None})
+
+
 def lowest_micros(model: Model, catalogue: Catalogue, today: date) -> int:
     """The least a picture costs with every field left out, by the model's live routes if any."""
     request = ImageRequest("generate", model.id, "")
@@ -133,6 +140,8 @@ def _gratis(route: Route, catalogue: Catalogue) -> bool:
 
 def _unit_micros(request: ImageRequest, price: Price, route: Route, catalogue: Catalogue) -> int:
     offer, provider = catalogue.offer(route), catalogue.providers[route.provider]
+    if offer.three_d:
+        return _listed_micros(price.of_options(request.options, offer.options), price, provider)
     resolution = sizes.resolution_of(request, offer)
     found = [
         _picture_micros(price, offer, provider, (request.quality, resolution, size))
@@ -148,9 +157,13 @@ def _picture_micros(
     """One picture of that quality, resolution and size, without what goes in."""
     if price.unit == "million_tokens":
         return _up((offer.tokens(*chosen) or 0) * (price.by or {})["image_out"], _MILLION)
-    amount = price.at(offer.price_keys(*chosen))
+    return _listed_micros(price.at(offer.price_keys(*chosen)), price, provider)
+
+
+def _listed_micros(amount: int | None, price: Price, provider: Provider) -> int:
+    """An amount out of a price, in micro-dollars. The catalogue has one for every choice."""
     if amount is None:
-        raise ValueError(f"{offer.id} has no price for {chosen}")
+        raise ValueError(f"no price by {price.unit} for what was asked")
     return _up(amount * (provider.credit_usd or 0), _MILLION) if price.unit == "credit" else amount
 
 

@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shared import signatures
+
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+_TOPIC_PREFIX = re.compile(r"(?!goog)[A-Za-z][\w.~+%-]{0,199}", re.ASCII)
+"""cloud.google.com/pubsub/docs/pubsub-basics#resource_names, 2026-11."""
 
 
 class BadSettings(Exception):
@@ -18,11 +22,13 @@ class BadSettings(Exception):
 @dataclass(frozen=True)
 class Credential:
     """A provider account: `key` is None where none is set, `base_url` where the catalogue's is
-    used, `location` where it has none."""
+    used, `location` where it has none, `webhook_secret` where the provider sends us nothing signed
+    with one."""
 
     key: str | None = field(default=None, repr=False)
     base_url: str | None = None
     location: str | None = None
+    webhook_secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,11 @@ class Settings:
     public_url: str = ""
     project: str | None = None
     bucket: str | None = None
+    uploads_bucket: str | None = None
+    """Of its own for what callers upload, which Cloud Storage says has come; else `bucket`."""
     firestore_database: str | None = None
+    topic_prefix: str | None = None
+    """What the names of the Pub/Sub topics begin with."""
     catalogue_overlay: Path | None = None
     blocklist: Path | None = None
     providers: frozenset[str] = frozenset()
@@ -47,12 +57,13 @@ class Settings:
     signing_secret: str | None = field(default=None, repr=False)
     log_level: str = "INFO"
     credentials: Mapping[str, Credential] = field(default_factory=dict)
-    """By the prefix of their variables: X for X_API_KEY, X_BASE_URL and X_LOCATION."""
+    """By the prefix of their variables: X for X_API_KEY, X_BASE_URL, X_LOCATION and
+    X_WEBHOOK_SECRET."""
 
     @property
     def local(self) -> bool:
         """Whether nothing of it is in the cloud."""
-        return self.bucket is None and self.firestore_database is None
+        return not (self.bucket or self.firestore_database or self.topic_prefix)
 
     @staticmethod
     def from_env(env: Mapping[str, str] | None = None) -> Settings:
@@ -66,7 +77,9 @@ class Settings:
             public_url=env.get("DARKROOM_PUBLIC_URL", f"http://{host}:{port}").rstrip("/"),
             project=env.get("GOOGLE_CLOUD_PROJECT"),
             bucket=env.get("DARKROOM_BUCKET"),
+            uploads_bucket=env.get("DARKROOM_UPLOADS_BUCKET"),
             firestore_database=env.get("DARKROOM_FIRESTORE_DATABASE"),
+            topic_prefix=env.get("DARKROOM_TOPIC_PREFIX"),
             catalogue_overlay=_path(env.get("DARKROOM_CATALOGUE")),
             blocklist=_path(env.get("DARKROOM_BLOCKLIST")),
             providers=frozenset(filter(None, env.get("DARKROOM_PROVIDERS", "").split(","))),
@@ -85,10 +98,18 @@ def _consistent(settings: Settings) -> Settings:
         raise BadSettings("DARKROOM_ALLOW_PRIVATE_URLS=1 is for development: no cloud backend")
     if not settings.local and not settings.signing_secret:
         raise BadSettings("DARKROOM_SIGNING_SECRET must be set with a cloud backend")
+    if settings.uploads_bucket and not settings.bucket:
+        raise BadSettings("DARKROOM_UPLOADS_BUCKET goes with DARKROOM_BUCKET")
+    if settings.topic_prefix and not _TOPIC_PREFIX.fullmatch(settings.topic_prefix):
+        raise BadSettings(
+            "DARKROOM_TOPIC_PREFIX begins with a letter, not with goog, and goes on with letters, "
+            f"digits or any of -_.~+%, not {settings.topic_prefix!r}"
+        )
     if settings.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise BadSettings("DARKROOM_LOG_LEVEL is one of DEBUG, INFO, WARNING, ERROR")
     for credential in settings.credentials.values():
         _check_url("_BASE_URL", credential.base_url)
+        _check_secret(credential.webhook_secret)
     _check_url("DARKROOM_PUBLIC_URL", settings.public_url)
     if settings.test_key and not settings.test_key.startswith("dk_test_"):
         raise BadSettings("DARKROOM_TEST_KEY must start with dk_test_")
@@ -100,11 +121,19 @@ def _check_url(name: str, url: str | None) -> None:
         raise BadSettings(f"{name} has to start with http:// or https://, not {url!r}")
 
 
+def _check_secret(secret: str | None) -> None:
+    try:
+        if secret is not None:
+            signatures.key_of(secret)
+    except ValueError as error:
+        raise BadSettings(f"_WEBHOOK_SECRET cannot be used: {error}") from error
+
+
 def _credentials(env: Mapping[str, str]) -> dict[str, Credential]:
     prefixes = {
         name.removesuffix(suffix)
         for name in env
-        for suffix in ("_API_KEY", "_BASE_URL", "_LOCATION")
+        for suffix in ("_API_KEY", "_BASE_URL", "_LOCATION", "_WEBHOOK_SECRET")
         if name.endswith(suffix)
     }
     return {
@@ -112,6 +141,7 @@ def _credentials(env: Mapping[str, str]) -> dict[str, Credential]:
             env.get(f"{prefix}_API_KEY"),
             _base_url(env.get(f"{prefix}_BASE_URL")),
             env.get(f"{prefix}_LOCATION"),
+            env.get(f"{prefix}_WEBHOOK_SECRET"),
         )
         for prefix in prefixes
     }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from shared import ledger, log, names, pricing
+from shared import ledger, log, names, pricing, webhooks
 from shared.app import App
 from shared.catalogue.rows import Route
 from shared.domain import Basis, Image, Picture, Problem, Record
 from shared.errors import ContentBlocked, DarkroomError, NoImage, ProviderError, problem_of
+from shared.events import Event
 from shared.records import HoldEnded
-from shared.transport import Result
+from shared.results import Result
 
 
 class NotSettled(Exception):
@@ -40,7 +41,7 @@ async def settle(
         charged_micros=charged,
         basis=_basis(record, route, result),
         credits=pricing.credits_of(charged, route, app.catalogue.providers[provider]),
-        error=_shortfall(record, provider, len(images), result.error if result else None),
+        error=shortfall(record.n, provider, len(images), result.error if result else None),
         # Too few pictures are nobody's to have again.
         cache_key=record.cache_key if len(images) >= record.n else None,
         completed_at=app.clock(),
@@ -53,7 +54,7 @@ async def settle(
             attempts=result.attempts,
         )
     try:
-        ended = await app.records.finish(ended, ledger.post(record.hold, charged))
+        ended = await _finished(app, ended)
     except HoldEnded:
         raise
     except Exception as error:
@@ -83,7 +84,7 @@ async def settle_from_cache(app: App, record: Record, earlier: Record) -> Record
         cache_key=None,
         completed_at=app.clock(),
     )
-    ended = await app.records.finish(ended, ledger.post(record.hold, 0))
+    ended = await _finished(app, ended)
     log.event("request.cached", model=ended.model, images=len(ended.images), earlier=earlier.id)
     return ended
 
@@ -101,7 +102,7 @@ async def release(
         usage=error.usage or record.usage,
         completed_at=app.clock(),
     )
-    ended = await app.records.finish(ended, ledger.post(record.hold, 0))
+    ended = await _finished(app, ended)
     log.event(
         "request.failed",
         severity="WARNING",
@@ -115,15 +116,43 @@ async def release(
     return ended
 
 
+async def cancel(app: App, record: Record) -> Record:
+    """Free the whole hold of a request that its caller wants no more."""
+    ended = await _finished(
+        app, replace(record, status="cancelled", cache_key=None, completed_at=app.clock())
+    )
+    log.event("request.cancelled", model=record.model, sandbox=record.sandbox)
+    return ended
+
+
+async def _finished(app: App, ended: Record) -> Record:
+    """Write the end, and have its webhook sent if there is one to send."""
+    notice = webhooks.notice_of(ended, app.clock())
+    posting = ledger.post(ended.hold, ended.charged_micros)
+    ended = await app.records.finish(ended, posting, notice)
+    if notice is not None:
+        await app.announce(Event("requests", ended.account_id, ended.id))
+    return ended
+
+
 def _charge(record: Record, route: Route, delivered: int, result: Result | None) -> int:
-    """What the delivered pictures cost, at most what is held for them. Those beyond the ones asked
-    for are a gift of the provider's."""
+    """What the delivered pictures cost, at most what is held for them."""
+    if result is not None and not record.sandbox:
+        return charge_of(result, delivered, record.n, record.hold.micros)
     delivered = min(delivered, record.n)
-    if result is None or record.sandbox:
-        asked = record.quote.unit_micros[route.key] * delivered
-    else:
-        asked = result.charge_micros * delivered // result.usage.images
-    held = record.hold.micros * delivered // record.n
+    asked = record.quote.unit_micros[route.key] * delivered
+    return _within(asked, record.hold.micros * delivered // record.n, route)
+
+
+def charge_of(result: Result, delivered: int, n: int, held_micros: int) -> int:
+    """What so many of `n` pictures cost that a result brought, at most what is held for them.
+    Those beyond the ones asked for are a gift of the provider's."""
+    delivered = min(delivered, n)
+    asked = result.charge_micros * delivered // result.usage.images
+    return _within(asked, held_micros * delivered // n, result.route)
+
+
+def _within(asked: int, held: int, route: Route) -> int:
     if asked > held:
         log.event(
             "request.held_too_little",
@@ -155,18 +184,16 @@ def image_of(request_id: str, n: int, picture: Picture) -> Image:
     )
 
 
-def _shortfall(
-    record: Record, provider: str, got: int, why: DarkroomError | None
-) -> Problem | None:
-    """Why there are fewer pictures than asked for."""
-    if got >= record.n:
+def shortfall(n: int, provider: str, got: int, why: DarkroomError | None) -> Problem | None:
+    """Why there are fewer pictures than the `n` asked for."""
+    if got >= n:
         return None
     why = why or ProviderError("The rest could not be used.")
     filtered = isinstance(why, ContentBlocked | NoImage)
     rest = "The provider withheld the rest" if filtered else "The rest failed"
     return Problem(
         code="partially_blocked" if filtered else why.code,
-        message=f"{got} of {record.n} pictures were made. {rest}; only these are charged.",
+        message=f"{got} of {n} pictures were made. {rest}; only these are charged.",
         provider=provider,
         details={"reason": why.message},
     )

@@ -15,7 +15,7 @@ AUTO = "auto"
 
 def resolution_of(request: ImageRequest, offer: Model) -> str:
     """The resolution that will be made: the one asked for, else the model's default."""
-    return request.resolution or offer.resolutions[0]
+    return request.resolution or next(iter(offer.resolutions), "")
 
 
 def ratio_of(request: ImageRequest, offer: Model) -> str | None:

@@ -22,7 +22,7 @@ from shared.domain import ImageRef, ImageRequest, Source, Turn
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.fetch import Fetcher
 from shared.records import Records
-from shared.storage import BadName, Storage
+from shared.storage import BadName, Missing, Storage
 
 T = TypeVar("T")
 
@@ -147,15 +147,24 @@ async def _bytes(ref: ImageRef, field: str, loader: Loader) -> bytes:
     return await loader.fetcher.fetch(url, f"{field}.url")
 
 
+async def owns(records: Records, account_id: str, image_id: str) -> bool:
+    """Whether a picture came of one of the account's requests or batches."""
+    request_id = names.request_of(image_id)
+    if request_id is None:
+        return False
+    batch_id = names.batch_of(request_id)
+    if batch_id is not None:
+        return await records.batch(account_id, batch_id) is not None
+    record = await records.request(account_id, request_id)
+    return record is not None and image_id in {image.id for image in record.images}
+
+
 async def _image(image_id: str, field: str, loader: Loader) -> bytes:
     """A picture the account got before."""
     missing = NotFound("You have no image of this id.", param=field)
-    request_id = names.request_of(image_id)
-    if request_id is None:
-        raise missing
-    record = await loader.records.request(loader.account_id, request_id)
-    name = next((i.name for i in record.images if i.id == image_id), None) if record else None
-    blob = await loader.storage.get(name) if name else None
+    name = names.picture(image_id)
+    known = name is not None and await owns(loader.records, loader.account_id, image_id)
+    blob = await loader.storage.get(name) if name and known else None
     if blob is None:
         raise missing
     return blob.data
@@ -167,17 +176,26 @@ async def _upload(upload_id: str, field: str, loader: Loader) -> bytes:
     if not _UPLOAD_ID.fullmatch(upload_id):
         raise missing
     found = await loader.storage.list(names.uploads(loader.account_id, upload_id))
+    if not found:
+        raise missing
+    data = bytearray()
     try:
-        blob = await loader.storage.get(found[0]) if found else None
+        # A file of 2 GB may have been uploaded, which is no image.
+        async for piece in loader.storage.stream(found[0]):
+            data += piece
+            if len(data) > pixels.MAX_BYTES:
+                raise PayloadTooLarge(
+                    f"An image has at most {pixels.MAX_BYTES} bytes.", param=field
+                )
+    except Missing as error:
+        raise missing from error
     except BadName as error:
         # Not by our link: someone with access to the bucket put it there.
         raise InvalidRequest(
             "The file's name may have letters, digits, dots, hyphens and underscores only.",
             param=field,
         ) from error
-    if blob is None:
-        raise missing
-    return blob.data
+    return bytes(data)
 
 
 async def _file(file_id: str, field: str, loader: Loader) -> bytes:

@@ -1,43 +1,63 @@
-"""Finish what a dead instance left: a running record whose lease has ended is settled if its
-pictures lie in storage, released if they do not."""
+"""Finish what a dead instance left, and see to it that what is due is looked at: a running record
+whose lease has ended is settled if its pictures lie in storage, released if they do not; whoever
+waits for a message, a provider's task or a batch's next step gets a message; and what is to be
+told of ends is told again."""
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import replace
 from datetime import datetime
 
-from shared import log, names, pixels
+from shared import delivery, log, queued, webhooks
 from shared.app import App
-from shared.domain import Image, Record
+from shared.domain import Record
 from shared.errors import OutcomeUnknown
-from shared.records import HoldEnded
-from shared.settlement import image_of, release, settle
+from shared.events import Event
+from shared.records import HoldEnded, Stale
+from shared.settlement import release, settle
 
 _BATCH = 100
 _ROUNDS = 100
+_NOTICES = 200
 
 
 async def sweep(app: App, before: datetime) -> int:
-    """End every running record whose lease ended before that time; returns how many. One that
-    cannot be ended is left for the next sweep and holds up none."""
-    total = 0
+    """See to every record whose lease ended before that time; returns how many were ended or put
+    forward. One that cannot be is left for the next sweep and holds up none. Then batches and
+    webhooks that are due."""
+    total, seen = 0, set[str]()
     for _ in range(_ROUNDS):
         overdue = await app.records.overdue(before, _BATCH)
         # Ours are alive, whatever a clock that jumped says.
-        dead = [record for record in overdue if not app.works_on(record.id)]
+        dead = [r for r in overdue if r.id not in seen and not app.works_on(r.id)]
+        seen |= {record.id for record in dead}
         ended = sum([await _ended(app, record) for record in dead])
         total += ended
         if len(overdue) < _BATCH or not ended:
             break
+    await _wake_batches(app, before)
+    await webhooks.deliver_due(app, _NOTICES)
     log.request_id.set(None)
     return total
+
+
+async def _wake_batches(app: App, before: datetime) -> None:
+    """Send a message for every batch that is due. One whose worker died is due when its lease
+    ends, or `before` says that nobody is at it."""
+    for batch in await app.records.due_batches(before, _BATCH):
+        try:
+            if batch.worker is not None and batch.due_at > app.clock():
+                await app.records.advance_batch(replace(batch, worker=None, due_at=app.clock()))
+            await app.events.publish(Event("batch-callbacks", batch.account_id, batch.id))
+        except Exception as error:
+            log.crash("sweep.batch_not_woken", error)
 
 
 async def _ended(app: App, record: Record) -> bool:
     log.request_id.set(record.id)
     try:
         await _end(app, record)
-    except HoldEnded:
+    except (HoldEnded, Stale):
         # Its own instance was alive after all, and came first.
         return False
     except Exception as error:
@@ -47,7 +67,10 @@ async def _ended(app: App, record: Record) -> bool:
 
 
 async def _end(app: App, record: Record) -> None:
-    images, route_key = await _found(app, record)
+    if record.status == "queued" or record.task is not None:
+        await _remind(app, record)
+        return
+    images, route_key = await delivery.found(app, record.id)
     if images and route_key in record.quote.unit_micros:
         await settle(app, record, route_key, images, None)
         return
@@ -55,15 +78,7 @@ async def _end(app: App, record: Record) -> None:
     await release(app, record, lost)
 
 
-async def _found(app: App, record: Record) -> tuple[tuple[Image, ...], str]:
-    """The pictures already stored for a record, in order, and the route they came by."""
-    images: dict[int, Image] = {}
-    route_key = ""
-    for name in await app.storage.list(names.pictures(record.id)):
-        n = name.removeprefix(names.pictures(record.id))
-        blob = await app.storage.get(name) if n.isdecimal() else None
-        picture = await asyncio.to_thread(pixels.measure, blob.data) if blob else None
-        if blob is not None and picture is not None:
-            route_key = blob.labels.get("route", "")
-            images[int(n)] = image_of(record.id, int(n), picture)
-    return tuple(images[n] for n in sorted(images)), route_key
+async def _remind(app: App, record: Record) -> None:
+    """Send the message that a request waits for. The next sweep leaves it time."""
+    await app.records.advance(replace(record, lease_until=app.clock() + queued.PATIENCE))
+    await app.events.publish(Event("requests", record.account_id, record.id))

@@ -17,62 +17,31 @@ from shared.breaker import Breaker
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Provider as Account
 from shared.catalogue.rows import Route
-from shared.domain import Attempt, ImageRequest, Picture, Usage
+from shared.domain import Attempt, ImageRequest, Task
 from shared.endpoints import Endpoints
 from shared.errors import (
     HTTP_STATUS,
     ContentBlocked,
     DarkroomError,
-    Internal,
     NoImage,
     OutcomeUnknown,
     ProviderError,
     ProviderUnavailable,
     RateLimited,
 )
-from shared.exchange import Answer, Call, Errand, Exchange
+from shared.exchange import BLIND_POLLS, Answer, Call, Errand, Exchange, Parked, of_task
 from shared.pacer import Pacer
+from shared.providers import Pending
 from shared.providers.registry import WALLETS
+from shared.results import Good, Result, combined, counted, known, sick
 
 TRIES = 4
 TRIES_BEFORE_ANOTHER = 2
 """Where there is another route, it is soon the better bet."""
-MAX_TEXT = 50_000
-"""Characters: what is kept of a request is one document of 1 MiB."""
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
 _PATIENCE_S = 10.0
 """Who can go elsewhere does not wait longer than this for a provider that is busy."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a request: pictures by one route, or an error, or both where only some came.
-    `charge_micros` is what the pictures are charged at, `free` whether any of them was in a free
-    allowance and `reply` the first picture's answer, for a later turn."""
-
-    route: Route
-    pictures: tuple[Picture, ...]
-    attempts: tuple[Attempt, ...]
-    usage: Usage = Usage()
-    charge_micros: int = 0
-    free: bool = False
-    text: str | None = None
-    reply: str | None = None
-    error: DarkroomError | None = None
-
-
-@dataclass(frozen=True)
-class _Good:
-    """An answer with pictures to a call for `asked` of them: what they are charged at, and what
-    they cost us."""
-
-    answer: Answer
-    asked: int
-    usage: Usage
-    charge_micros: int
-    cost_micros: int
-    free: bool
 
 
 @dataclass
@@ -87,7 +56,7 @@ class _Trip:
     most: int
     errand: Errand
     attempts: list[Attempt]
-    last: bool
+    last: bool = True
     called: bool = False
 
 
@@ -119,24 +88,47 @@ class Transport:
 
     async def run(self, request: ImageRequest, routes: tuple[Route, ...], errand: Errand) -> Result:
         """Try the routes in order. The next is taken only after an error that leaves nothing
-        done and that another provider can cure."""
+        done and that another provider can cure. Raises Parked, where the errand parks."""
         attempts: list[Attempt] = []
         for route in routes:
-            trip = _Trip(
-                route=route,
-                account=self._catalogue.providers[route.provider],
-                unit=pricing.unit_micros(request, route, self._catalogue),
-                most=pricing.most_micros(request, route, self._catalogue),
-                errand=errand,
-                attempts=attempts,
-                last=route is routes[-1],
-            )
+            trip = self._trip(request, route, errand, attempts)
+            trip.last = route is routes[-1]
             result = await self._by_route(request, trip)
             if result.pictures or result.error is None or not result.error.elsewhere:
                 break
             if asyncio.get_running_loop().time() >= errand.deadline:
                 break
         return result
+
+    async def look(
+        self, request: ImageRequest, task: Task, errand: Errand, waited_s: float
+    ) -> Result | Task:
+        """What became of a parked task; the task again while it is not finished. A look that fails
+        says nothing of it, until too many have."""
+        route = self._catalogue.route(task.route)
+        trip = self._trip(request, route, errand, [])
+        started = time.monotonic() - waited_s
+        [fitted] = routing.calls(request, route, self._catalogue.offer(route))
+        try:
+            endpoint = await self._endpoints.of(route, test=errand.test)
+            call = Call(fitted, route, trip.account, endpoint)
+            found = await self._exchange.look(task.token, call, errand)
+        except Exception as fault:
+            error = known(fault)
+            if not of_task(error) and task.blind + 1 < BLIND_POLLS:
+                return replace(task, blind=task.blind + 1)
+            if not of_task(error):
+                error = OutcomeUnknown(
+                    f"{trip.account.name} took the request and does not say what became of it.",
+                    private=error.private or error.message,
+                )
+            error.provider = route.provider
+            self._note_error(error, fitted, trip, started, free=False)
+            return combined(route, [error], trip.attempts)
+        if isinstance(found, Pending):
+            return replace(task, token=found.token, blind=0)
+        good = self._good(found, fitted, trip, started, free=False)
+        return combined(route, [good], trip.attempts)
 
     async def balance(self, provider: str) -> Decimal | None:
         """What a provider says is left of the account's credits; None where it has no way to.
@@ -153,6 +145,18 @@ class Transport:
         """Close every connection."""
         await self._exchange.close()
 
+    def _trip(
+        self, request: ImageRequest, route: Route, errand: Errand, attempts: list[Attempt]
+    ) -> _Trip:
+        return _Trip(
+            route=route,
+            account=self._catalogue.providers[route.provider],
+            unit=pricing.unit_micros(request, route, self._catalogue),
+            most=pricing.most_micros(request, route, self._catalogue),
+            errand=errand,
+            attempts=attempts,
+        )
+
     async def _by_route(self, request: ImageRequest, trip: _Trip) -> Result:
         """All the calls one route needs, at once."""
         route = trip.route
@@ -164,35 +168,30 @@ class Transport:
                 provider=route.provider,
             )
             return Result(route, (), tuple(trip.attempts), error=resting)
-        calls = routing.calls(request, route, self._catalogue.offer(route))
-        answers: list[_Good | DarkroomError] = []
+        calls = tuple(routing.calls(request, route, self._catalogue.offer(route)))
+        if len(calls) > 1:
+            # Several tasks have no one token.
+            trip.errand = replace(trip.errand, parks=False)
+        answers: list[Good | DarkroomError] = []
         try:
             answers += await asyncio.gather(*(self._persist(call, trip) for call in calls))
+        except Parked as parked:
+            parked.route, parked.attempts = route.key, tuple(trip.attempts)
+            raise
         finally:
             self._judge(trip, answers)
-        good = [a for a in answers if isinstance(a, _Good)]
-        errors = [a for a in answers if isinstance(a, DarkroomError)]
-        dones = [a.answer.done for a in good]
-        return Result(
-            route=route,
-            pictures=tuple(p for a in good for p in a.answer.pictures),
-            attempts=tuple(trip.attempts),
-            usage=_sum([a.usage for a in good]),
-            charge_micros=sum(a.charge_micros for a in good),
-            free=any(a.free for a in good),
-            text="\n\n".join(done.text for done in dones if done.text)[:MAX_TEXT] or None,
-            reply=dones[0].reply if dones else None,
-            error=max(errors, key=_gravity) if errors else _withheld(good),
-        )
+        return combined(route, answers, trip.attempts)
 
-    async def _persist(self, request: ImageRequest, trip: _Trip) -> _Good | DarkroomError:
+    async def _persist(self, request: ImageRequest, trip: _Trip) -> Good | DarkroomError:
         """One call, retried while that is safe, useful and in time."""
         for tried in range(1, TRIES + 1):
             try:
                 async with self._place(trip):
                     return await self._paced(request, trip)
+            except Parked:
+                raise
             except Exception as fault:
-                error = _known(fault)
+                error = known(fault)
                 error.provider = trip.route.provider
                 wait_s = self._wait_s(error, tried, trip)
                 if wait_s is None or _now() + wait_s >= trip.errand.deadline:
@@ -200,7 +199,7 @@ class Transport:
                 await self._sleep(wait_s)
         raise AssertionError("the last try always returns")
 
-    async def _paced(self, request: ImageRequest, trip: _Trip) -> _Good:
+    async def _paced(self, request: ImageRequest, trip: _Trip) -> Good:
         """One try, once the provider's limits have room for it."""
         if trip.errand.test:
             return await self._tried(request, trip, free=False)
@@ -246,7 +245,7 @@ class Transport:
         finally:
             places.release()
 
-    async def _tried(self, request: ImageRequest, trip: _Trip, *, free: bool) -> _Good:
+    async def _tried(self, request: ImageRequest, trip: _Trip, *, free: bool) -> Good:
         """One call, noted with its outcome and what it cost us. Raises DarkroomError."""
         started = time.monotonic()
         try:
@@ -254,18 +253,23 @@ class Transport:
             call = Call(request, trip.route, trip.account, endpoint)
             trip.called = True
             answer = await self._exchange.run(call, trip.errand)
+        except Parked:
+            raise
         except Exception as fault:
-            error = _known(fault)
-            lost = 0 if free else self._lost_micros(error, request, trip)
-            self._note(trip, error.code, error.details.get(HTTP_STATUS), started, lost)
+            error = known(fault)
+            self._note_error(error, request, trip, started, free=free)
             raise error from fault
-        done, gratis = answer.done, free or trip.errand.test
-        made = max(len(answer.pictures), len(done.images), done.usage.images)
-        usage = replace(done.usage, images=made)
+        return self._good(answer, request, trip, started, free=free)
+
+    def _good(
+        self, answer: Answer, request: ImageRequest, trip: _Trip, started: float, *, free: bool
+    ) -> Good:
+        """A call that brought pictures, noted."""
+        usage, gratis = counted(answer), free or trip.errand.test
         charge = 0 if gratis else pricing.charge_micros(usage, trip.route, trip.unit)
         cost = 0 if gratis else pricing.cost_micros(usage, trip.route, trip.unit)
         self._note(trip, "succeeded", 200, started, cost)
-        return _Good(answer, request.n, usage, charge, cost, free)
+        return Good(answer, request.n, usage, charge, cost, free)
 
     def _lost_micros(self, error: DarkroomError, request: ImageRequest, trip: _Trip) -> int:
         """What a failed call may have cost: what was counted, or all of it where nobody knows, and
@@ -280,7 +284,7 @@ class Transport:
         paid = error.paid or isinstance(error, OutcomeUnknown) or refused
         return max(counted, trip.unit * request.n) if paid else counted
 
-    def _judge(self, trip: _Trip, answers: list[_Good | DarkroomError]) -> None:
+    def _judge(self, trip: _Trip, answers: list[Good | DarkroomError]) -> None:
         """Tell the circuit breaker how one request fared, and the log when that changes anything.
         However often it tried, it is one voice."""
         provider = trip.route.provider
@@ -288,11 +292,23 @@ class Transport:
             return
         if not trip.called or not answers:
             self._breaker.abandoned(provider)
-        elif all(isinstance(a, DarkroomError) and _sick(a) for a in answers):
+        elif all(isinstance(a, DarkroomError) and sick(a) for a in answers):
             if self._breaker.failed(provider):
                 log.event("provider.down", severity="ERROR", provider=provider)
         elif self._breaker.succeeded(provider):
             log.event("provider.up", provider=provider)
+
+    def _note_error(
+        self,
+        error: DarkroomError,
+        request: ImageRequest,
+        trip: _Trip,
+        started: float,
+        *,
+        free: bool,
+    ) -> None:
+        lost = 0 if free else self._lost_micros(error, request, trip)
+        self._note(trip, error.code, error.details.get(HTTP_STATUS), started, lost)
 
     def _note(
         self, trip: _Trip, outcome: str, status: object, started: float, cost_micros: int
@@ -328,50 +344,3 @@ class Transport:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _known(fault: Exception) -> DarkroomError:
-    """An error of ours for whatever went wrong in a call."""
-    if isinstance(fault, DarkroomError):
-        return fault
-    log.crash("provider.call_crashed", fault)
-    return Internal("Something broke here. Nothing was charged.")
-
-
-def _sick(error: DarkroomError) -> bool:
-    """Whether an error speaks against the provider's health, whoever asks it whatever."""
-    if isinstance(error, ProviderError):
-        status = error.details.get(HTTP_STATUS)
-        return isinstance(status, int) and status >= 500
-    return isinstance(error, OutcomeUnknown) or type(error) is ProviderUnavailable
-
-
-def _withheld(answers: list[_Good]) -> ContentBlocked | None:
-    """What a filter kept back of answers that still brought pictures, whether it says so or there
-    are only fewer than were asked for."""
-    fewer = [
-        a.answer.done
-        for a in answers
-        if a.answer.done.withheld or len(a.answer.done.images) < a.asked
-    ]
-    return ContentBlocked(fewer[0].reason or "No reason was given.") if fewer else None
-
-
-def _gravity(error: DarkroomError) -> int:
-    """Which of several calls' errors speaks for all: one that forbids another try first."""
-    if isinstance(error, OutcomeUnknown):
-        return 2
-    return 0 if error.elsewhere else 1
-
-
-def _sum(usages: list[Usage]) -> Usage:
-    costs = [u.cost_micros for u in usages if u.cost_micros is not None]
-    return Usage(
-        input_tokens=sum(u.input_tokens for u in usages),
-        output_tokens=sum(u.output_tokens for u in usages),
-        source_tokens=sum(u.source_tokens for u in usages),
-        thought_tokens=sum(u.thought_tokens for u in usages),
-        image_tokens=sum(u.image_tokens for u in usages),
-        images=sum(u.images for u in usages),
-        cost_micros=sum(costs) if costs else None,
-    )

@@ -88,6 +88,17 @@ class ImageView(View):
     expires_at: Time
 
 
+class AssetView(View):
+    """A 3D model, linked as a picture is."""
+
+    id: str
+    url: str
+    content_type: str
+    bytes: int
+    sha256: str
+    expires_at: Time
+
+
 class CostView(View):
     """What was charged, in dollars and in the provider's own credits where it has some, and what
     had been estimated."""
@@ -128,6 +139,7 @@ class RequestView(View):
     prompt: str
     parameters: dict[str, Any]
     images: list[ImageView]
+    assets: list[AssetView]
     text: str | None
     cost: CostView
     cached: bool
@@ -170,7 +182,8 @@ class StandingView(View):
 
 
 class AccountView(View):
-    """An account: `balance_usd` is the sum of its ledger, `available_usd` what is not held."""
+    """An account: `balance_usd` is the sum of its ledger, `available_usd` what is not held, and
+    `webhook_secret` what its webhooks are signed with."""
 
     id: str
     object: Literal["account"] = "account"
@@ -181,6 +194,7 @@ class AccountView(View):
     available_usd: str
     limits: LimitsView
     usage: StandingView
+    webhook_secret: str
     created_at: Time
 
 
@@ -231,9 +245,11 @@ def of_request(
         prompt=record.prompt,
         parameters=dict(record.parameters),
         images=[
-            _image(image, links, now, inline[n] if inline else None)
+            image_view(image, links, now, inline[n] if inline else None)
             for n, image in enumerate(record.images)
+            if image.width
         ],
+        assets=[_asset(image, links, now) for image in record.images if not image.width],
         text=record.text,
         cost=CostView(
             usd=usd(record.charged_micros),
@@ -269,7 +285,7 @@ def _attempt(attempt: Attempt) -> AttemptView:
     )
 
 
-def of_account(standing: Standing, now: datetime) -> AccountView:
+def of_account(standing: Standing, links: Links, now: datetime) -> AccountView:
     """An account and how it stands."""
     account, shards = standing.account, standing.shards
     return AccountView(
@@ -285,6 +301,7 @@ def of_account(standing: Standing, now: datetime) -> AccountView:
             running=sum(s.running for s in shards),
             spent_this_month_usd=usd(sum(s.in_month(now) for s in shards)),
         ),
+        webhook_secret=links.webhook_secret(account.id),
         created_at=account.created_at,
     )
 
@@ -338,7 +355,8 @@ def list_of(page: Page[T]) -> ListView[T]:
     )
 
 
-def _image(image: Image, links: Links, now: datetime, inline: str | None) -> ImageView:
+def image_view(image: Image, links: Links, now: datetime, inline: str | None) -> ImageView:
+    """A picture with a fresh link."""
     url, expires_at = links.image(image.id, now)
     return ImageView(
         id=image.id,
@@ -347,6 +365,18 @@ def _image(image: Image, links: Links, now: datetime, inline: str | None) -> Ima
         content_type=image.content_type,
         width=image.width,
         height=image.height,
+        bytes=image.bytes,
+        sha256=image.sha256,
+        expires_at=expires_at,
+    )
+
+
+def _asset(image: Image, links: Links, now: datetime) -> AssetView:
+    url, expires_at = links.image(image.id, now)
+    return AssetView(
+        id=image.id,
+        url=url,
+        content_type=image.content_type,
         bytes=image.bytes,
         sha256=image.sha256,
         expires_at=expires_at,

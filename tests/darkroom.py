@@ -15,10 +15,11 @@ import httpx
 from PIL import Image
 
 from functions import http
-from functions.__main__ import server
+from functions.__main__ import push, server
 from shared import accounts, audit, local
 from shared.app import App, build
 from shared.domain import Account, ApiKey, Entry, Limits
+from shared.events import Event, Pumped
 from shared.ledger import CREDIT_LIFE
 from shared.settings import Settings
 from tests.upstream import Answer, Upstream
@@ -115,6 +116,27 @@ class Darkroom:
         caller = await self.app.accounts.authenticate(key)
         standing = await self.app.records.look(caller.account_id, None)
         return standing.available_micros(self.now)
+
+    async def deliver(self, rounds: int = 50) -> int:
+        """Deliver events until there are none; returns how many were. What fails is raised."""
+        assert isinstance(self.app.events, Pumped)
+        failures: list[Exception] = []
+
+        async def pushed(event: Event) -> None:
+            try:
+                await push(event)
+            except Exception as error:
+                failures.append(error)
+                raise
+
+        count = 0
+        for _ in range(rounds):
+            tried = await self.app.events.deliver_due(pushed)
+            count += tried
+            if not tried:
+                break
+        assert not failures, failures
+        return count
 
     async def check(self) -> None:
         """The ledger adds up."""

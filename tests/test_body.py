@@ -69,7 +69,7 @@ def test_every_field_reaches_the_request() -> None:
         ({"prompt": "x", "timeout_s": 0.5}, "timeout_s"),
         ({"prompt": "x", "route": {"prefer": "fun"}}, "route.prefer"),
         ({"prompt": "x", "metadata": {"a": 1}}, "metadata.a"),
-        ({"prompt": "x", "webhook_url": "https://example.com"}, "webhook_url"),
+        ({"prompt": "x", "webhook_url": "https://example.com/" + "x" * 2000}, "webhook_url"),
         ({"prompt": "x", "images": []}, "images"),
     ],
 )
@@ -94,6 +94,55 @@ def test_a_wrong_image_is_named(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         body.edit(fields, Files())
     assert refused.value.param == param
+
+
+def test_a_3d_model_is_asked_for_in_a_body_of_its_own() -> None:
+    fields = {
+        "model": "hunyuan-3d",
+        "prompt": "a cup",
+        "images": [{"upload_id": "upl_a"}],
+        "options": {"enable_pbr": True},
+        "webhook_url": "https://example.com/hook",
+        "metadata": {"order": "17"},
+    }
+    parsed = body.three_d(fields)
+    request = parsed.request
+    assert (request.operation, request.model, request.prompt) == ("three_d", "hunyuan-3d", "a cup")
+    assert request.refs == (ImageRef(upload_id="upl_a"),)
+    assert (request.options, request.metadata) == ({"enable_pbr": True}, {"order": "17"})
+    assert request.webhook_url == "https://example.com/hook"
+    assert request.n == 1
+    assert body.three_d(dict(reversed(fields.items()))).fingerprint == parsed.fingerprint
+    assert body.three_d({**fields, "prompt": "a mug"}).fingerprint != parsed.fingerprint
+    alike = {"model": "m", "prompt": "a cup"}
+    assert body.three_d(alike).fingerprint != body.generate(alike).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": "x"}, "model"),
+        ({"model": "m"}, "prompt"),
+        ({"model": "m", "images": []}, "prompt"),
+        ({"model": "m", "prompt": "  "}, "prompt"),
+        ({"model": "m", "prompt": "x", "n": 2}, "n"),
+        ({"model": "m", "prompt": "x", "resolution": "1K"}, "resolution"),
+        ({"model": "m", "prompt": "x", "timeout_s": 60}, "timeout_s"),
+        ({"model": "m", "images": [{}]}, "images[0]"),
+        ({"model": "m", "images": [{"b64_json": "%%"}]}, "images[0].b64_json"),
+        ({"model": "m", "prompt": "x", "metadata": {"a": 1}}, "metadata.a"),
+    ],
+)
+def test_a_wrong_field_of_a_3d_model_is_named(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        body.three_d(fields)
+    assert refused.value.param == param
+
+
+def test_a_3d_model_is_estimated_with_neither_prompt_nor_images() -> None:
+    asked = {"operation": "three_d", "model": "trellis-2", "options": {"textures": True}}
+    request = body.estimate(asked).request
+    assert (request.operation, request.refs) == ("three_d", ())
 
 
 def test_the_fingerprint_tells_bodies_apart_and_knows_one_again() -> None:

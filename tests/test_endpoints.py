@@ -66,7 +66,7 @@ async def token() -> str:
 
 def endpoints(catalogue: Catalogue, **env: str) -> Endpoints:
     settings = Settings.from_env({"DARKROOM_SIGNING_SECRET": "x", **env})
-    return Endpoints(catalogue, settings.credentials, settings.project, token)
+    return Endpoints(catalogue, settings, token)
 
 
 def of(catalogue: Catalogue, provider: str, test: bool = False, **env: str) -> Endpoint:

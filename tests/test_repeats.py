@@ -12,7 +12,8 @@ import pytest
 from shared import body, repeats
 from shared.domain import Caller, Limits
 from shared.errors import DarkroomError, InProgress, OutcomeUnknown, RateLimited
-from shared.generate import Answer, Ask, admit, run
+from shared.generate import Ask, admit, run
+from shared.work import Answer
 from tests.darkroom import Darkroom, play
 from tests.upstream import picture, refusal
 

@@ -8,6 +8,8 @@ import pytest
 
 from shared.settings import BadSettings, Credential, Settings
 
+CLOUD = {"DARKROOM_SIGNING_SECRET": "s"}
+
 
 def test_an_empty_environment_is_a_laptop() -> None:
     settings = Settings.from_env({})
@@ -16,11 +18,24 @@ def test_an_empty_environment_is_a_laptop() -> None:
     assert settings.data == Path("data")
 
 
+@pytest.mark.parametrize(
+    "name", ["DARKROOM_BUCKET", "DARKROOM_FIRESTORE_DATABASE", "DARKROOM_TOPIC_PREFIX"]
+)
+def test_any_cloud_name_is_not_a_laptop(name: str) -> None:
+    assert not Settings.from_env({**CLOUD, name: "darkroom-"}).local
+
+
 def test_a_provider_is_its_key_and_its_address() -> None:
     settings = Settings.from_env(
         {"GEMINI_API_KEY": "k", "GEMINI_BASE_URL": "http://127.0.0.1:9000/google/"}
     )
     assert settings.credentials["GEMINI"] == Credential("k", "http://127.0.0.1:9000/google")
+
+
+def test_a_provider_may_sign_what_it_sends() -> None:
+    settings = Settings.from_env({"GEMINI_WEBHOOK_SECRET": "whsec_aGlkZGVu"})
+    assert settings.credentials["GEMINI"].webhook_secret == "whsec_aGlkZGVu"
+    assert "aGlkZGVu" not in repr(settings)
 
 
 def test_an_empty_variable_is_an_unset_one() -> None:
@@ -54,9 +69,23 @@ def test_origins_are_listed_with_commas() -> None:
             },
             "DARKROOM_ALLOW_PRIVATE_URLS",
         ),
+        ({"DARKROOM_UPLOADS_BUCKET": "b"}, "DARKROOM_UPLOADS_BUCKET"),
+        ({"DARKROOM_TOPIC_PREFIX": "darkroom-"}, "DARKROOM_SIGNING_SECRET"),
+        (
+            {
+                "DARKROOM_TOPIC_PREFIX": "darkroom-",
+                "DARKROOM_SIGNING_SECRET": "s",
+                "DARKROOM_ALLOW_PRIVATE_URLS": "1",
+            },
+            "DARKROOM_ALLOW_PRIVATE_URLS",
+        ),
+        ({**CLOUD, "DARKROOM_TOPIC_PREFIX": "goog-"}, "DARKROOM_TOPIC_PREFIX"),
+        ({**CLOUD, "DARKROOM_TOPIC_PREFIX": "1st-"}, "DARKROOM_TOPIC_PREFIX"),
+        ({**CLOUD, "DARKROOM_TOPIC_PREFIX": "a/b"}, "DARKROOM_TOPIC_PREFIX"),
         ({"DARKROOM_LOG_LEVEL": "loud"}, "DARKROOM_LOG_LEVEL"),
         ({"DARKROOM_PUBLIC_URL": "pictures.example"}, "DARKROOM_PUBLIC_URL"),
         ({"GEMINI_BASE_URL": "localhost:9000"}, "_BASE_URL"),
+        ({"GEMINI_WEBHOOK_SECRET": "whsec_?"}, "_WEBHOOK_SECRET"),
         ({"DARKROOM_CORS_ORIGINS": "https://app.example/"}, "DARKROOM_CORS_ORIGINS"),
         ({"DARKROOM_CORS_ORIGINS": "https://app.example,"}, "DARKROOM_CORS_ORIGINS"),
         ({"DARKROOM_CORS_ORIGINS": "app.example"}, "DARKROOM_CORS_ORIGINS"),

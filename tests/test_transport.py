@@ -28,7 +28,7 @@ from shared.errors import (
 from shared.exchange import MAX_ANSWER_BYTES, Errand, Exchange
 from shared.fetch import Fetcher
 from shared.pacer import Pacer
-from shared.settings import Credential
+from shared.settings import Credential, Settings
 from shared.transport import TRIES, TRIES_BEFORE_ANOTHER, Result, Transport
 from tests.meters import Meters
 from tests.test_routing import two_doors
@@ -71,7 +71,7 @@ class Run:
         keys = {"GEMINI": Credential("a-key"), "MIRROR": Credential("b-key")}
         return Transport(
             catalogue=self.catalogue,
-            endpoints=Endpoints(self.catalogue, keys, None, no_token),
+            endpoints=Endpoints(self.catalogue, Settings(credentials=keys), no_token),
             exchange=Exchange(
                 live=httpx.AsyncClient(transport=self.upstream),
                 sandbox=httpx.AsyncClient(transport=self.upstream),

@@ -24,7 +24,7 @@ from shared.surfaces.gemini_turns import Signer
 
 if TYPE_CHECKING:
     # What the pipeline returns; this module needs no pipeline.
-    from shared.generate import Answer
+    from shared.work import Answer
 
 BLOCK_REASONS = ("SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY")
 FINISH_REASONS = (

@@ -22,7 +22,7 @@ from shared.surfaces import Shown, openai_completion, openai_errors, openai_imag
 from shared.surfaces.openai_completion import Delivery
 
 if TYPE_CHECKING:
-    from shared.generate import Answer
+    from shared.work import Answer
 
 MEDIA_TYPE = "text/event-stream"
 _WAITING = b": keep-alive\n\n"

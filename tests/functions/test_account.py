@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from functions import http
 from shared.domain import Limits
-from tests.darkroom import TEST_KEY, Darkroom, play
+from tests.darkroom import TEST_KEY, Darkroom, photo, play
 from tests.upstream import Gate, picture, png, withheld
 
 pytestmark = pytest.mark.pictures
@@ -220,6 +223,112 @@ def test_an_upload_is_what_was_announced(tmp_path: Path) -> None:
             assert (await darkroom.post("/account/uploads", body)).status_code == 400
 
     play(tmp_path, story)
+
+
+def test_an_upload_that_is_cut_off_leaves_nothing(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        leave = await _leave(darkroom, filename="a.jpg", content_type="image/jpeg", bytes=8)
+
+        async def cut() -> AsyncIterator[bytes]:
+            yield b"1234"
+
+        cut_off = await darkroom.client.put(leave["url"], content=cut(), headers=leave["headers"])
+        assert cut_off.status_code == 400
+        assert await darkroom.app.storage.list("uploads/") == ()
+        whole = {"content": b"12345678", "headers": leave["headers"]}
+        assert (await darkroom.client.put(leave["url"], **whole)).status_code == 204
+        assert (await darkroom.client.put(leave["url"], **whole)).status_code == 400
+
+    play(tmp_path, story)
+
+
+def test_only_a_jsonl_may_be_large_and_is_never_whole_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MAX_BODY_BYTES", 1000)
+
+    async def story(darkroom: Darkroom) -> None:
+        large = {"content_type": "application/x-ndjson", "bytes": 2 * 2**30}
+        leave = await _leave(darkroom, filename="night.jsonl", **large)
+        assert leave["upload_id"].startswith("upl_")
+        for wrong in (
+            {"filename": "night.jsonl", "bytes": 2 * 2**30 + 1},
+            {"filename": "a.jpg", "bytes": 32 * 2**20 + 1},
+        ):
+            refused = await darkroom.post("/account/uploads", {**large, **wrong})
+            assert refused.json()["error"]["param"] == "bytes"
+        leave = await _leave(darkroom, filename="a.jsonl", content_type="text/plain", bytes=3000)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(3):
+                yield b"x" * 1000
+
+        sent = await darkroom.client.put(leave["url"], content=pieces(), headers=leave["headers"])
+        assert sent.status_code == 204
+        (name,) = await darkroom.app.storage.list("uploads/")
+        described = await darkroom.app.storage.describe(name)
+        assert described is not None
+        assert described.size_bytes == 3000
+        # Of a test key, and only there for who names it.
+        assert described.labels == {"darkroom-trigger": "off", "darkroom-test": "1"}
+        assert (await darkroom.get("/account/requests")).json()["data"] == []
+
+    play(tmp_path, story)
+
+
+def test_an_upload_with_a_prompt_becomes_an_edit_once_it_is_there(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        metadata = {"darkroom-prompt": "eine Tasse mit Öl", "darkroom-model": "nano-banana"}
+        data = photo()
+        leave = await _leave(
+            darkroom,
+            filename="a.jpg",
+            content_type="image/jpeg",
+            bytes=len(data),
+            metadata=metadata,
+        )
+        sent = {"content": data, "headers": leave["headers"]}
+        assert (await darkroom.client.put(leave["url"], **sent)).status_code == 204
+        assert (await darkroom.client.put(leave["url"], **sent)).status_code == 400
+        (made,) = (await darkroom.get("/account/requests")).json()["data"]
+        assert (made["operation"], made["prompt"]) == ("edit", "eine Tasse mit Öl")
+        assert made["metadata"] == {"upload_id": leave["upload_id"]}
+        assert made["sandbox"]
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"darkroom-trigger": "on"},
+        {"darkroom-test": "1"},
+        {"color": "red"},
+        {"Darkroom-Prompt": "a cup"},
+        {"darkroom-prompt": "x" * 1025},
+        {"darkroom-promt": "a cup"},
+        {"darkroom-model": "nano-banana"},
+        {"darkroom-prompt": "a cup", "darkroom-n": "two"},
+        {f"darkroom-{name}": "ä" * 1024 for name in ("prompt", "quality", "model")},
+        {f"darkroom-{n}": "x" for n in range(17)},
+    ],
+)
+def test_metadata_that_would_be_refused_later_is_refused_at_once(
+    tmp_path: Path, metadata: dict[str, str]
+) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        announced = {"filename": "a.jpg", "content_type": "image/jpeg", "bytes": 4}
+        refused = await darkroom.post("/account/uploads", {**announced, "metadata": metadata})
+        assert refused.status_code == 400
+
+    play(tmp_path, story)
+
+
+async def _leave(darkroom: Darkroom, **announced: Any) -> dict[str, Any]:
+    answer = await darkroom.post("/account/uploads", announced)
+    assert answer.status_code == 201
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def test_a_picture_that_was_not_delivered_is_not_served_and_goes_with_its_request(

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.pictures
 
 CATALOGUE = load()
 TODAY = START.date()
-LIVE = [r for m in CATALOGUE.models.values() for r in m.routes if r.live(TODAY)]
+PICTURES = [model for model in CATALOGUE.models.values() if not model.three_d]
+LIVE = [r for m in PICTURES for r in m.routes if r.live(TODAY)]
 WIRES = {(r.provider, r.wire): r for r in reversed(LIVE)}
 """One route for each wire format at each provider."""
 

@@ -29,6 +29,7 @@ def test_the_catalogue_is_public_and_complete(tmp_path: Path) -> None:
             "unit": "image",
             "usd": None,
             "by": {"1K": "0.134000", "2K": "0.134000", "4K": "0.240000"},
+            "extras": None,
         }
         assert route["live"] and route["source"] and route["checked"]
 
@@ -46,7 +47,12 @@ def test_models_are_chosen_by_what_they_can(tmp_path: Path) -> None:
         assert all("imagen" not in i for i in await listed(operation="edit"))
         assert "seedream-5-0-lite" not in await listed(provider="ark", seed="true")
         assert "gemini-3-pro-image" not in await listed(provider="openrouter", mask="true")
-        assert all(i.startswith(("imagen", "seedream")) for i in await listed(mask="false"))
+        assert all(
+            i.startswith(("imagen", "seedream", "hunyuan", "trellis"))
+            for i in await listed(mask="false")
+        )
+        three_d = await listed(operation="three_d", provider="threedaistudio")
+        assert three_d and all(i.startswith(("hunyuan", "trellis")) for i in three_d)
         assert "imagen-4.0-generate-001" in await listed(status="retired")
         assert "gemini-3-pro-image" in await listed(status="live", batch="true", seed="true")
         by_price, by_speed = await listed(sort="price"), await listed(sort="speed")
@@ -117,6 +123,24 @@ def test_an_estimate_is_the_rows_price_times_the_pictures(
         assert route["why"]
 
     play(tmp_path, story)
+
+
+def test_a_3d_model_is_estimated_by_its_options(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        options = {"resolution": "1536", "textures": True, "texture_size": 4096}
+        body = {"operation": "three_d", "model": "trellis-2", "options": options, "count": 10}
+        estimate = (await darkroom.client.post("/models/estimate", json=body)).json()
+        (route,) = estimate["routes"]
+        assert (route["unit_usd"], route["total_usd"]) == ("0.550000", "5.500000")
+        assert route["batch_total_usd"] is None and "priced at its options" in route["why"]
+        every = {"operation": "three_d", "model": "auto", "prompt": "a cup"}
+        estimate = (await darkroom.client.post("/models/estimate", json=every)).json()
+        assert {r["model"] for r in estimate["routes"]} == {"hunyuan-3d-3.1", "hunyuan-3d-3.0"}
+        reasons = {e["model"]: e["reason"] for e in estimate["excluded"]}
+        assert reasons["trellis-2"] == "prompt: it takes no prompt: send an image"
+        assert reasons["gemini-3-pro-image"] == "model: it cannot make 3D models"
+
+    play(tmp_path, story, env={"GEMINI_API_KEY": ""})
 
 
 def test_imagen_is_priced_again_once_an_overlay_reopens_it_elsewhere(tmp_path: Path) -> None:

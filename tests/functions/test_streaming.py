@@ -14,9 +14,10 @@ from starlette.responses import Response, StreamingResponse
 from functions import streaming
 from shared import body
 from shared.errors import ContentBlocked, DarkroomError
-from shared.generate import Admitted, Answer, Ask, admit
+from shared.generate import Admitted, Ask, admit
 from shared.providers import Inline
 from shared.surfaces import Shown
+from shared.work import Answer
 from tests.darkroom import Darkroom, play
 from tests.upstream import Gate, picture, withheld
 

@@ -1,0 +1,88 @@
+"""`/batch`: many requests as one job: create, watch, cancel, read the results."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import functions_framework.aio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from functions import http
+from shared import batch_body, batch_view, batches, view
+from shared.batch_domain import Batch
+from shared.errors import NotFound
+from shared.records import Page
+
+MAX_LISTED = 100
+
+
+async def create(request: Request) -> Response:
+    """Check and price every item, hold the money, and have them made."""
+    app, caller = http.app(), await http.caller(request)
+    key = http.idempotency_key(request)
+    ask = await batch_body.read(app, caller, await http.fields(request), key)
+    batch = await batches.create(app, ask)
+    headers = {"location": f"/batch/{batch.id}"}
+    return http.show(batch_view.of_batch(batch), status=202, headers=headers)
+
+
+async def list_batches(request: Request) -> Response:
+    """The caller's batches, newest first."""
+    caller = await http.caller(request)
+    http.only_query(request, "limit", "cursor")
+    limit = http.whole_number(request, "limit", 20, MAX_LISTED)
+    cursor = request.query_params.get("cursor")
+    page = await http.app().records.batches(caller.account_id, None, limit, cursor)
+    return http.show(view.list_of(Page(tuple(map(batch_view.of_batch, page.items)), page.cursor)))
+
+
+async def show_batch(request: Request) -> Response:
+    """One batch: its counts move as items end."""
+    return http.show(batch_view.of_batch(await _own(request)))
+
+
+async def cancel_batch(request: Request) -> Response:
+    """Begin no item any more."""
+    batch = await batches.cancel(http.app(), await _own(request))
+    return http.show(batch_view.of_batch(batch))
+
+
+async def show_results(request: Request) -> Response:
+    """A line for every item that has ended so far."""
+    batch = await _own(request)
+    return StreamingResponse(_lines(batch), media_type="application/jsonl")
+
+
+async def _lines(batch: Batch) -> AsyncIterator[str]:
+    app = http.app()
+    async for result in batches.results(app, batch):
+        yield batch_view.of_item(result, app.links, app.clock()).model_dump_json() + "\n"
+
+
+async def _own(request: Request) -> Batch:
+    """The caller's batch of that id. Raises NotFound."""
+    caller = await http.caller(request)
+    found = await http.app().records.batch(caller.account_id, request.path_params["id"])
+    if found is None:
+        raise NotFound("There is no such batch.", param="id")
+    return found
+
+
+APP = http.routes(
+    "batch",
+    [
+        ("POST", "", create),
+        ("GET", "", list_batches),
+        ("GET", "/{id}", show_batch),
+        ("POST", "/{id}/cancel", cancel_batch),
+        ("GET", "/{id}/results", show_results),
+    ],
+)
+
+
+@functions_framework.aio.http
+async def batch(_request: Request) -> Starlette:
+    """The deployed function."""
+    return APP

@@ -1,0 +1,254 @@
+"""A batch on its way in: every line understood and priced, every bad one told of by its number,
+and the good ones put into storage in chunks, in bounded memory. Nothing is spent here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from shared import batch_lines, jsonl, names, pricing, routing
+from shared.app import App
+from shared.batch_domain import Group, Mode
+from shared.batch_items import BatchAsk, Item
+from shared.batch_lines import Kept
+from shared.catalogue.rows import Route
+from shared.domain import ImageRequest, Json
+from shared.errors import DarkroomError, InvalidRequest, PayloadTooLarge
+from shared.providers.registry import BATCHES
+
+MAX_ITEMS = 100_000
+MAX_BYTES = 2 * 2**30
+MAX_LINE_BYTES = 96 * 2**20
+MAX_GROUPS = 64
+CHUNK_ITEMS = 500
+CHUNK_BYTES = 4 * 2**20
+REMOTE_BYTES = 2**18
+"""What an image that is only named weighs in a chunk: all of one are loaded together."""
+MAX_TOLD = 100
+_AT_ONCE = 100
+_AT_ONCE_BYTES = 2**20
+
+
+class BadItems(InvalidRequest):
+    """Lines of a batch that cannot be done: `details["lines"]` has the first of them, each with its
+    number, the field and why."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How an item is made, at what price: `kind` is what of it has to be alike in one batch."""
+
+    mode: Mode
+    route: Route
+    kind: str
+    held_micros: int
+    listed_micros: int
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Items with the same go together."""
+        return self.mode, self.route.key, self.kind
+
+
+@dataclass
+class _Group:
+    """A group in the making: what of it is not in storage yet."""
+
+    way: Way
+    items: int = 0
+    chunks: int = 0
+    waiting: list[bytes] = field(default_factory=list)
+    weight: int = 0
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What a batch comes to, and where its items lie."""
+
+    name: str
+    groups: tuple[Group, ...]
+    total: int
+    held_micros: int
+    listed_micros: int
+
+
+class Reader:
+    """Reads one batch's lines into storage, under a prefix of its own."""
+
+    def __init__(self, app: App, ask: BatchAsk, batch_id: str) -> None:
+        self._app = app
+        self._ask = ask
+        self._batch_id = batch_id
+        self.intake = app.new_id()
+        self._open = app.transport.open_to(test=ask.caller.test)
+        self._today = app.today()
+        self._seen: set[str] = set()
+        self._groups: dict[tuple[str, str, str], _Group] = {}
+        self._problems: list[Mapping[str, Json]] = []
+        self._bad = 0
+        self._total = 0
+        self._held = 0
+        self._listed = 0
+
+    async def read(self) -> Intake:
+        """All of it. Raises BadItems, PayloadTooLarge, InvalidRequest; nothing is left behind
+        then."""
+        try:
+            await self._read()
+            if self._bad or not self._total:
+                raise self._refusal()
+            for number, group in enumerate(self._groups.values()):
+                await self._flush(number, group)
+        except BaseException:
+            await self.forget()
+            raise
+        return Intake(
+            name=self.intake,
+            groups=tuple(
+                Group(g.way.mode, g.way.route.key, g.items, g.chunks) for g in self._groups.values()
+            ),
+            total=self._total,
+            held_micros=self._held,
+            listed_micros=self._listed,
+        )
+
+    async def _read(self) -> None:
+        async for numbered in _together(jsonl.lines(self._ask.source, MAX_LINE_BYTES)):
+            for number, line, understood in await asyncio.to_thread(self._understand, numbered):
+                if isinstance(understood, DarkroomError):
+                    self._tell(number, understood)
+                else:
+                    await self._take(number, line, *understood)
+
+    def _understand(
+        self, numbered: list[tuple[int, bytes]]
+    ) -> list[tuple[int, int, tuple[Item, Way] | DarkroomError]]:
+        """Some lines, on a thread: number, weight, and what it is or why it is nothing."""
+        return [(number, len(line), self._one(line)) for number, line in numbered]
+
+    def _one(self, line: bytes) -> tuple[Item, Way] | DarkroomError:
+        try:
+            item = self._ask.parse(line)
+            self._app.blocklist.check(item.request)
+            return item, self._way(item.request)
+        except DarkroomError as error:
+            return error
+
+    def _way(self, request: ImageRequest) -> Way:
+        """The cheapest of those the batch's mode allows. Raises DarkroomError."""
+        app, mode = self._app, self._ask.mode
+        routes = routing.plan(request, app.catalogue, self._open, self._today).routes
+        alone = pricing.unit_micros(request, routes[0], app.catalogue)
+        together = [] if mode == "fanout" else list(self._together(request, routes))
+        best = min(together, key=lambda way: way.listed_micros, default=None)
+        if best is not None and (mode == "provider" or best.listed_micros <= alone * request.n):
+            return self._free(best)
+        if mode == "provider":
+            raise InvalidRequest(
+                "No provider takes this in a batch of its own: ask for one picture an item, of a "
+                "model with a batch price, or send the batch with another mode.",
+                param="mode",
+            )
+        held = max(pricing.most_micros(request, r, app.catalogue) for r in routes) * request.n
+        return self._free(Way("fanout", routes[0], "", held, alone * request.n))
+
+    def _together(self, request: ImageRequest, routes: tuple[Route, ...]) -> Iterator[Way]:
+        """The ways by a provider's own batches: one call an item, for they are told apart by it."""
+        catalogue = self._app.catalogue
+        for route in routes:
+            adapter = BATCHES.get(route.wire)
+            if adapter is None or route.batch_price is None:
+                continue
+            if len(tuple(routing.calls(request, route, catalogue.offer(route)))) > 1:
+                continue
+            cheap = pricing.discounted(route)
+            held = pricing.most_micros(request, cheap, catalogue) * request.n
+            unit = pricing.unit_micros(request, cheap, catalogue)
+            yield Way("provider", route, adapter.kind(request), held, unit * request.n)
+
+    def _free(self, way: Way) -> Way:
+        return replace(way, held_micros=0) if self._ask.caller.test else way
+
+    async def _take(self, number: int, weight: int, item: Item, way: Way) -> None:
+        if item.custom_id in self._seen:
+            again = InvalidRequest("This custom_id is there twice.", param="custom_id")
+            self._tell(number, again)
+            return
+        self._seen.add(item.custom_id)
+        index = self._total
+        self._total += 1
+        if self._bad:
+            # Nothing of it will be made: the lines are only looked at.
+            return
+        group = self._group(way)
+        self._held += way.held_micros
+        self._listed += way.listed_micros
+        kept = Kept(index, item.custom_id, way.held_micros, item.request)
+        group.waiting.append(await asyncio.to_thread(batch_lines.keep, kept))
+        group.items += 1
+        named = sum(ref.data is None for ref in item.request.refs)
+        group.weight += weight + named * REMOTE_BYTES
+        if len(group.waiting) >= CHUNK_ITEMS or group.weight >= CHUNK_BYTES:
+            await self._flush(list(self._groups).index(way.key), group)
+
+    def _group(self, way: Way) -> _Group:
+        if way.key not in self._groups and len(self._groups) >= MAX_GROUPS:
+            raise InvalidRequest(
+                f"A batch goes at most {MAX_GROUPS} ways: send fewer models in one.", param="model"
+            )
+        return self._groups.setdefault(way.key, _Group(way))
+
+    async def _flush(self, number: int, group: _Group) -> None:
+        if not group.waiting:
+            return
+        name = names.batch_chunk(self._batch_id, self.intake, number, group.chunks)
+        data = b"\n".join(group.waiting)
+        await self._app.storage.put(name, data, "application/jsonl", {})
+        group.chunks += 1
+        group.waiting, group.weight = [], 0
+
+    async def forget(self) -> None:
+        """Delete what was stored of a batch that does not come to be."""
+        written = names.batch_items(self._batch_id, self.intake)
+        for name in await self._app.storage.list(written):
+            await self._app.storage.delete(name)
+
+    def _tell(self, number: int, error: DarkroomError) -> None:
+        self._bad += 1
+        if len(self._problems) < MAX_TOLD:
+            told = {"line": number, "param": error.param, "message": error.message}
+            self._problems.append(told)
+
+    def _refusal(self) -> BadItems:
+        if not self._bad:
+            return BadItems("A batch has at least one item.", param="items")
+        first = self._problems[0]
+        return BadItems(
+            f"{self._bad} of the lines cannot be done. Line {first['line']}: {first['message']}",
+            param="items",
+            details={"lines": self._problems, "bad": self._bad},
+        )
+
+
+async def _together(
+    lines: AsyncIterator[tuple[bytes, int]],
+) -> AsyncIterator[list[tuple[int, bytes]]]:
+    """Lines that are not empty, numbered from 1, some at once. Raises PayloadTooLarge."""
+    number, items, some, weight = 0, 0, [], 0
+    async for line, end in lines:
+        number += 1
+        if end > MAX_BYTES:
+            raise PayloadTooLarge(f"A batch has at most {MAX_BYTES} bytes.", param="items")
+        if not line.strip():
+            continue
+        items += 1
+        if items > MAX_ITEMS:
+            raise PayloadTooLarge(f"A batch has at most {MAX_ITEMS} items.", param="items")
+        some.append((number, line))
+        weight += len(line)
+        if len(some) >= _AT_ONCE or weight >= _AT_ONCE_BYTES:
+            yield some
+            some, weight = [], 0
+    if some:
+        yield some

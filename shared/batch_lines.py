@@ -1,0 +1,132 @@
+"""The lines of a batch as text: a caller's own, an item kept until it is made, and a result."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from pydantic_core import from_json
+
+from shared import body, request_json
+from shared.batch_items import Item, ItemResult, Parse
+from shared.domain import Image, ImageRequest, Json, Problem, Usage
+from shared.errors import InvalidRequest
+
+MAX_ID = 255
+_EDITS = ("images", "mask", "previous_request_id")
+_ALONE = ("webhook_url", "delivery", "cache", "timeout_s")
+"""Fields of a request that somebody waits for, or that stands alone."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An item as it waits in storage: its place in the batch, and what is held for it."""
+
+    index: int
+    custom_id: str
+    held_micros: int
+    request: ImageRequest
+
+
+def native(defaults: Mapping[str, Json]) -> Parse:
+    """Read lines that are bodies of `/generate` or `/edit` with a custom_id; what one leaves out
+    is as `defaults` say."""
+
+    def parse(line: bytes) -> Item:
+        fields = _object(line)
+        custom_id = fields.pop("custom_id", None)
+        given = {**defaults, **fields}
+        for name in _ALONE:
+            if name in given:
+                raise InvalidRequest(f"An item has no {name}.", param=name)
+        if any(given.get(name) for name in _EDITS):
+            request = body.edit(given, body.Files()).request
+        else:
+            request = body.generate(given).request
+        return Item(checked_id(custom_id), request)
+
+    return parse
+
+
+def checked_id(custom_id: object) -> str:
+    """A caller's name for an item. Raises InvalidRequest."""
+    if not isinstance(custom_id, str) or not 1 <= len(custom_id) <= MAX_ID:
+        raise InvalidRequest(
+            f"Every item has a custom_id of 1 to {MAX_ID} characters.", param="custom_id"
+        )
+    return custom_id
+
+
+def keep(item: Kept) -> bytes:
+    """An item as a line, without its end."""
+    return json.dumps(
+        {
+            "index": item.index,
+            "custom_id": item.custom_id,
+            "held_micros": item.held_micros,
+            "request": request_json.encode(item.request),
+        }
+    ).encode()
+
+
+def kept(data: bytes, *, whole: bool) -> list[Kept]:
+    """The items of a chunk; without their images' bytes and their prompts unless `whole`."""
+    found = []
+    for line in data.splitlines():
+        said = from_json(line)
+        request = request_json.decode(said.pop("request") if whole else _light(said))
+        said.pop("request", None)
+        found.append(Kept(**said, request=request))
+    return found
+
+
+def _light(said: dict[str, Any]) -> dict[str, Any]:
+    refs: list[dict[str, str]] = [{} for _ in said["request"]["refs"]]
+    return {**said["request"], "refs": refs, "mask_ref": None, "prompt": ""}
+
+
+def keep_results(results: Iterable[ItemResult]) -> bytes:
+    """Results as lines."""
+    return b"".join(json.dumps(asdict(result)).encode() + b"\n" for result in results)
+
+
+def kept_results(data: bytes) -> list[ItemResult]:
+    """What `keep_results` was given."""
+    return [_result(from_json(line)) for line in data.splitlines()]
+
+
+def pack(done: bytes) -> str:
+    """Bits as text."""
+    return base64.b64encode(zlib.compress(done)).decode()
+
+
+def unpack(text: str, items: int) -> bytearray:
+    """The bits of so many items; none is set where there is no text yet."""
+    if not text:
+        return bytearray((items + 7) // 8)
+    return bytearray(zlib.decompress(base64.b64decode(text)))
+
+
+def _result(said: dict[str, Any]) -> ItemResult:
+    names = {field.name for field in fields(ItemResult)}
+    known = ItemResult(**{name: value for name, value in said.items() if name in names})
+    return replace(
+        known,
+        images=tuple(Image(**image) for image in said["images"]),
+        usage=Usage(**said["usage"]),
+        error=Problem(**said["error"]) if said["error"] else None,
+    )
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        value = from_json(line, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidRequest(f"The line is not valid JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise InvalidRequest("A line has to be a JSON object.")
+    return value
