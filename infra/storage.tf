@@ -41,7 +41,7 @@ resource "google_storage_bucket" "images" {
     }
     condition {
       age            = 8
-      matches_prefix = ["jobs/", "queue/", "webhooks/"]
+      matches_prefix = ["begun/", "items/", "jobs/", "queue/", "sandbox/", "webhooks/"]
     }
   }
 

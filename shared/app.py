@@ -32,6 +32,8 @@ from shared.pacer import Pacer
 from shared.records import Records
 from shared.repeats import Tries
 from shared.sandbox import InProcess, Sandbox
+from shared.sandbox.shelf import Folder, Shelf
+from shared.sandbox.stored import Stored
 from shared.settings import BadSettings, Settings
 from shared.sources import Loader
 from shared.storage import Storage
@@ -141,15 +143,16 @@ def build(
     if not settings.signing_secret:
         raise BadSettings("there is no DARKROOM_SIGNING_SECRET to sign links with")
     catalogue, random = load(settings.catalogue_overlay), Random()  # noqa: S311 # jitter, no secret
-    records = _records(settings, random)
+    records, storage = _records(settings, random), _storage(settings)
+    sandbox = InProcess(Sandbox(catalogue, clock, _shelf(settings, storage)), sleep)
     transport, batch_transport = _transports(
-        settings, catalogue, records, Network(clock, sleep, live, resolve)
+        settings, catalogue, records, Network(clock, sleep, live, resolve, sandbox)
     )
     return App(
         settings=settings,
         catalogue=catalogue,
         records=records,
-        storage=_storage(settings),
+        storage=storage,
         events=_events(settings, clock),
         transport=transport,
         batch_transport=batch_transport,
@@ -171,6 +174,7 @@ class Network:
     sleep: Sleep
     live: httpx.AsyncBaseTransport | None
     resolve: Resolve
+    sandbox: InProcess
 
 
 def _transports(
@@ -178,12 +182,11 @@ def _transports(
 ) -> tuple[Transport, BatchTransport]:
     """For single calls and for batches, over the same connections."""
     random, sleep = Random(), network.sleep  # noqa: S311 # jitter, no secret
-    sandbox = InProcess(Sandbox(catalogue, network.clock), sleep)
     exchange = Exchange(
         live=httpx.AsyncClient(
             transport=network.live, timeout=_timeouts(), limits=_limits(), trust_env=False
         ),
-        sandbox=httpx.AsyncClient(transport=sandbox, timeout=_timeouts()),
+        sandbox=httpx.AsyncClient(transport=network.sandbox, timeout=_timeouts()),
         pictures=Fetcher(
             transport=network.live,
             resolve=network.resolve,
@@ -236,6 +239,11 @@ def _events(settings: Settings, clock: Clock) -> Events:
     from shared.events.local import Local
 
     return Local(settings.data / "events.db", clock)
+
+
+def _shelf(settings: Settings, storage: Storage) -> Shelf:
+    """Where the sandbox keeps test keys' files and batches: where all instances find them."""
+    return Stored(storage) if settings.bucket else Folder(settings.data / "sandbox")
 
 
 def _timeouts() -> httpx.Timeout:

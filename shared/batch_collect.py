@@ -18,7 +18,6 @@ from shared.domain import Image, Usage
 from shared.errors import (
     HTTP_STATUS,
     DarkroomError,
-    OutcomeUnknown,
     ProviderError,
     ProviderUnavailable,
 )
@@ -194,7 +193,7 @@ async def _finish(shift: Shift, place: int, progress: Progress, door: Door) -> N
 def _left_out(shift: Shift, progress: Progress) -> tuple[DarkroomError, bool]:
     """Why an item has no line, and whether it was cancelled."""
     if progress.state == "cancelled" and shift.batch.cancelling:
-        return OutcomeUnknown("The batch was cancelled before this item was made."), True
+        return ProviderUnavailable("The batch was cancelled before this item was made."), True
     if progress.state == "expired":
         return ProviderUnavailable("The provider did not get to this item in time."), False
     said = progress.message or "The provider's results leave this item out."

@@ -158,7 +158,8 @@ class Reader:
         catalogue = self._app.catalogue
         for route in routes:
             adapter = BATCHES.get(route.wire)
-            if adapter is None or route.batch_price is None:
+            # A dialect is another host's, whose batches are not these.
+            if adapter is None or route.batch_price is None or route.dialect:
                 continue
             if len(tuple(routing.calls(request, route, catalogue.offer(route)))) > 1:
                 continue

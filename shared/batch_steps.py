@@ -8,15 +8,16 @@ it has ended. `due` decides, from the batch and the clock alone, what comes next
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared import batch_collect, batch_fanout, batch_jobs, log, webhooks
+from shared import batch_collect, batch_fanout, batch_jobs, log, names, webhooks
 from shared.app import App
 from shared.batch_domain import Batch, BatchStatus, Group
 from shared.batch_shift import Lost, Shift, claim, failed
-from shared.errors import OutcomeUnknown, ProviderError, problem_of
+from shared.errors import DarkroomError, ProviderError, ProviderUnavailable, problem_of
 from shared.events import Event
 
 Step = Callable[[Shift], Awaitable[None]]
@@ -25,7 +26,12 @@ MAX_JOBS = 20
 GRACE = timedelta(hours=1)
 """How long after its end a batch still waits for what a provider has made."""
 RETRY = timedelta(minutes=1)
+_REASONS = {
+    "failed": ProviderError("The provider did not make this batch: its results say why."),
+    "expired": ProviderUnavailable("Not all of it was made in time: its results say what was."),
+}
 _CLOSED_AT_ONCE = 4
+_DELETED_AT_ONCE = 16
 
 
 async def step(app: App, account_id: str, batch_id: str) -> None:
@@ -53,6 +59,7 @@ async def step(app: App, account_id: str, batch_id: str) -> None:
     if not batch.open:
         log.event("batch.ended", batch=batch.id, status=batch.status)
         await webhooks.tell(app, batch)
+        await _tidy(app, batch)
     elif due(batch, app.clock()) is not None:
         await app.announce(Event("batch-callbacks", account_id, batch_id))
 
@@ -105,9 +112,7 @@ async def close(shift: Shift) -> None:
                 return
     await shift.save()
     status = _status(shift.batch, shift.now)
-    error = None
-    if status in ("failed", "expired"):
-        error = problem_of(why)
+    error = problem_of(_REASONS[status]) if status in _REASONS else None
 
     def ended(batch: Batch) -> Batch:
         return replace(batch, status=status, error=error, completed_at=shift.now)
@@ -132,6 +137,21 @@ async def _let_go(shift: Shift, due_at: datetime) -> None:
     except Exception as error:
         # The lease runs out by itself.
         log.crash("batch.not_released", error)
+
+
+async def _tidy(app: App, batch: Batch) -> None:
+    """Delete what only served to make it. What a crash leaves, the bucket's lifecycle deletes."""
+    gate = asyncio.Semaphore(_DELETED_AT_ONCE)
+
+    async def delete(name: str) -> None:
+        async with gate:
+            await app.storage.delete(name)
+
+    try:
+        for prefix in (names.batch_items(batch.id, batch.intake), names.begun(batch.id)):
+            await asyncio.gather(*map(delete, await app.storage.list(prefix)))
+    except Exception as error:
+        log.crash("batch.not_tidied", error)
 
 
 def _has_more(group: Group) -> bool:
@@ -160,8 +180,8 @@ def _status(batch: Batch, now: datetime) -> BatchStatus:
     return "succeeded"
 
 
-def _why_not(batch: Batch) -> OutcomeUnknown | ProviderError:
+def _why_not(batch: Batch) -> DarkroomError:
     """Why an item has no result when its batch ends."""
     if batch.cancelling:
-        return OutcomeUnknown("The batch was cancelled before this item was made.")
-    return OutcomeUnknown("The batch expired before this item was made. Nothing was charged.")
+        return ProviderUnavailable("The batch was cancelled before this item was made.")
+    return ProviderUnavailable("The batch expired before this item was made.")

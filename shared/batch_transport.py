@@ -121,6 +121,9 @@ class BatchTransport:
         ProviderUnavailable where it stops short; ProviderError for what is no file."""
         request = door.adapter.download(file, offset, door.endpoint)
         async with self._exchange.stream(request, door.account, door.errand) as response:
+            if response.status_code == 416 and offset:
+                # It was read to its end before.
+                return
             if response.status_code not in (200, 206):
                 raise _no_file(response, door)
             # Who knows nothing of ranges sends all of it.

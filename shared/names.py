@@ -66,7 +66,7 @@ def batch_of(request_id: str) -> str | None:
 
 def batch_items(batch_id: str, intake: str) -> str:
     """The prefix of a batch's items, as one attempt to take it in wrote them."""
-    return f"{batch(batch_id)}items/{intake}/"
+    return f"items/{batch_id}/{intake}/"
 
 
 def batch_chunk(batch_id: str, intake: str, group: int, chunk: int) -> str:
@@ -76,17 +76,17 @@ def batch_chunk(batch_id: str, intake: str, group: int, chunk: int) -> str:
 
 def batch_result(batch_id: str, name: str) -> str:
     """The object that holds some of a batch's results."""
-    return f"{batch(batch_id)}results/{name}"
+    return f"batches/{batch_id}/{name}"
 
 
 def batch_begun(batch_id: str, index: int) -> str:
     """The object that says that an item was sent to a provider, or is about to be."""
-    return f"{batch(batch_id)}begun/{index}"
+    return f"{begun(batch_id)}{index}"
 
 
-def batch(batch_id: str) -> str:
-    """The prefix of everything a batch keeps beside its pictures."""
-    return f"batches/{batch_id}/"
+def begun(batch_id: str) -> str:
+    """The prefix of what says which items of a batch were sent."""
+    return f"begun/{batch_id}/"
 
 
 def queued(request_id: str) -> str:

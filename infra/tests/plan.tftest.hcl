@@ -14,7 +14,7 @@ run "least" {
     condition = [
       for rule in google_storage_bucket.images.lifecycle_rule :
       "${one(rule.condition).age} ${join(" ", one(rule.condition).matches_prefix)}"
-    ] == ["3 files/", "8 jobs/ queue/ webhooks/"]
+    ] == ["3 files/", "8 begun/ items/ jobs/ queue/ sandbox/ webhooks/"]
     error_message = "Without a retention nothing is deleted but files that callers send ahead, and leftovers."
   }
 

@@ -3,7 +3,8 @@ keys, the tests and the benchmarks use it; `python -m shared.sandbox` serves it 
 
 `Sandbox` answers under `/<provider>`. What a response cannot say of itself is in its `extensions`:
 `delay_s`, how long to wait before it, and `fault`, "timeout" (it never comes) or "truncated" (the
-connection ends in the middle of it).
+connection ends in the middle of it). The results of a batch are a stream, whose pieces are made as
+they are read.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from shared.catalogue import Catalogue
 from shared.sandbox import ark, laozhang, openai, openrouter, threedaistudio, vertex
 from shared.sandbox.directives import Calls
 from shared.sandbox.google import NAME, Google
+from shared.sandbox.shelf import Memory, Shelf
+from shared.sandbox.stored import LOOP
 
 
 class Speaker(Protocol):
@@ -28,13 +31,17 @@ class Speaker(Protocol):
 
 
 class Sandbox:
-    """Every provider. The clock decides which models of the catalogue are live and how old an
-    uploaded file is. Thread-safe."""
+    """Every provider. The clock decides which models of the catalogue are live, how old an
+    uploaded file is and how a batch stands; files and batches are kept on the shelf, which is in
+    memory if none is given. Thread-safe."""
 
-    def __init__(self, catalogue: Catalogue, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, clock: Callable[[], datetime], shelf: Shelf | None = None
+    ) -> None:
+        shelf = Memory() if shelf is None else shelf
         self._speakers: dict[str, Speaker] = {
-            NAME: Google(catalogue, clock, Calls()),
-            openai.NAME: openai.OpenAI(catalogue, clock, Calls()),
+            NAME: Google(catalogue, clock, Calls(), shelf),
+            openai.NAME: openai.OpenAI(catalogue, clock, Calls(), shelf),
             ark.NAME: ark.Ark(catalogue, clock, Calls()),
             vertex.NAME: vertex.Vertex(catalogue, clock, Calls()),
             laozhang.NAME: laozhang.Laozhang(catalogue, clock, Calls()),
@@ -65,6 +72,7 @@ class InProcess(httpx.AsyncBaseTransport):
         """Answer in a worker thread. Raises httpx.ReadTimeout for an answer that would come after
         the client's read timeout, or never."""
         await request.aread()
+        LOOP.set(asyncio.get_running_loop())
         response = await asyncio.to_thread(self._sandbox.handle, request)
         delay_s = response.extensions.get("delay_s", 0.0)
         fault = response.extensions.get("fault")
@@ -80,7 +88,28 @@ class InProcess(httpx.AsyncBaseTransport):
                 headers=response.headers,
                 stream=_Torn(request, response.content),
             )
-        return response
+        if isinstance(response.stream, httpx.ByteStream):
+            return response
+        return httpx.Response(
+            response.status_code, headers=response.headers, stream=_Threaded(response)
+        )
+
+
+async def streamed(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body of an answer whose pieces are made while it is read, each in a worker thread."""
+    made = response.iter_raw()
+    while (piece := await asyncio.to_thread(next, made, None)) is not None:
+        yield piece
+
+
+class _Threaded(httpx.AsyncByteStream):
+    """The body of such an answer, for a client that waits for it."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return streamed(self._response)
 
 
 class _Torn(httpx.AsyncByteStream):

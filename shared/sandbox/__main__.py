@@ -6,12 +6,14 @@ import argparse
 import socket
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import uvicorn
 
 from shared import catalogue
 from shared.sandbox import Sandbox
 from shared.sandbox.server import Server
+from shared.sandbox.shelf import Folder
 from shared.settings import Settings
 
 
@@ -20,9 +22,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m shared.sandbox", description=__doc__)
     parser.add_argument("--port", type=int, default=9000, help="0 takes a free one (default 9000)")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
+    parser.add_argument("--data", type=Path, help="folder to keep files and batches in")
     arguments = parser.parse_args()
     rows = catalogue.load(Settings.from_env().catalogue_overlay)
-    sandbox = Sandbox(rows, lambda: datetime.now(UTC))
+    shelf = Folder(arguments.data) if arguments.data else None
+    sandbox = Sandbox(rows, lambda: datetime.now(UTC), shelf)
     config = uvicorn.Config(
         Server(sandbox),
         lifespan="off",

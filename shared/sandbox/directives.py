@@ -28,7 +28,13 @@ NAMES = (
     "partial",
     "slow",
     "bytes",
+    "expired",
+    "failed",
+    "html",
+    "missing",
 )
+BATCH = ("expired", "failed", "html", "missing")
+"""The names that mean something in a batch only: single calls are answered as if without them."""
 LARGEST = {"slow": 3600.0, "bytes": 50_000_000.0}
 """The names that take a value, and the largest it may be: seconds, bytes."""
 ONCE = {"partial": 1}
@@ -78,6 +84,26 @@ def without(prompt: str) -> str:
     return " ".join(MARK.sub(" ", prompt).split())
 
 
+def once(directives: Sequence[Directive], provider: str) -> Orders:
+    """What a request that is made of one call is to meet: an item of a batch."""
+    return _met([d for d in directives if d.provider in (None, provider)])
+
+
+def of_batch(directives: Sequence[Directive], provider: str) -> set[str]:
+    """Those of BATCH that are among them."""
+    mine = {d.name for d in directives if d.provider in (None, provider)}
+    return mine.intersection(BATCH)
+
+
+def _met(now: Sequence[Directive]) -> Orders:
+    faults = (d.name for d in now if d.name not in LARGEST and d.name not in BATCH)
+    return Orders(
+        fault=next(faults, None),
+        delay_s=max((d.value for d in now if d.name == "slow"), default=0.0),
+        min_bytes=int(max((d.value for d in now if d.name == "bytes"), default=0.0)),
+    )
+
+
 def _directive(text: str) -> Directive:
     form = FORM.fullmatch(text)
     name = form["name"] if form else text
@@ -119,15 +145,10 @@ class Calls:
         sent_id = request.headers.get("x-request-id")
         identity = sent_id or hashlib.sha256(request.url.raw_path + request.content).hexdigest()
         call = self._next(identity)
-        now = [d for d in mine if d.calls is None or call <= d.calls]
-        fault = next((d.name for d in now if d.name not in LARGEST), None)
-        if fault is None and not sent_id:
+        met = _met([d for d in mine if d.calls is None or call <= d.calls])
+        if met.fault is None and not sent_id:
             self._forget(identity)
-        return Orders(
-            fault=fault,
-            delay_s=max((d.value for d in now if d.name == "slow"), default=0.0),
-            min_bytes=int(max((d.value for d in now if d.name == "bytes"), default=0.0)),
-        )
+        return met
 
     def _next(self, identity: str) -> int:
         with self._lock:

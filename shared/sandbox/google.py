@@ -19,9 +19,12 @@ from shared.sandbox import directives, gemini, gemini_reply, imagen
 from shared.sandbox.directives import BadDirective, Calls, Orders
 from shared.sandbox.faults import disturbed
 from shared.sandbox.gemini_checks import traits
+from shared.sandbox.google_batches import METHOD as BATCH
+from shared.sandbox.google_batches import GoogleBatches
 from shared.sandbox.google_faults import refuse
 from shared.sandbox.google_files import Files
 from shared.sandbox.google_proto import answer
+from shared.sandbox.shelf import Shelf
 from shared.surfaces.gemini_errors import SERVICE, Place, no_key, unknown_model, unknown_path
 from shared.surfaces.gemini_tokens import CHARACTERS_PER_TOKEN
 from shared.surfaces.google_json import Refusal, detail, page
@@ -29,10 +32,10 @@ from shared.surfaces.google_json import Refusal, detail, page
 NAME = "google"
 STREAM = "streamGenerateContent"
 METHODS = {
-    "gemini": ("generateContent", STREAM, "countTokens"),
+    "gemini": ("generateContent", STREAM, "countTokens", BATCH),
     "imagen": ("predict",),
 }
-"""Wire format → the methods its models answer."""
+"""Wire format → the methods its models answer; BATCH only those with a price for batches."""
 PATH = re.compile(r"(?P<kind>/upload|/download|)/(?P<version>v1|v1beta)/(?P<rest>.+)")
 KEYS = {
     "bad": (400, "API key not valid. Please pass a valid API key.", "API_KEY_INVALID"),
@@ -43,17 +46,19 @@ KEYS = {
 
 
 class Google:
-    """The sandbox's Google. Thread-safe; its files live in memory."""
+    """The sandbox's Google. Thread-safe; its files and batches are on the shelf."""
 
     def __init__(
         self,
         catalogue: Catalogue,
         clock: Callable[[], datetime],
         calls: Calls,
+        shelf: Shelf,
     ) -> None:
         self._routes = [(m, r) for m, r in catalogue.played_as(NAME) if r.wire in METHODS]
         self._clock = clock
-        self._files = Files(clock)
+        self._files = Files(clock, shelf)
+        self._batches = GoogleBatches(self._routes, clock, self._files, shelf)
         self._calls = calls
         self._count = itertools.count(1)
 
@@ -67,7 +72,9 @@ class Google:
                 return self._upload(request, match["version"], match["rest"])
             _check_key(request)
             if match["rest"].startswith("files"):
-                return self._file(request, match["rest"])
+                return self._file(request, match["version"], match["rest"])
+            if match["rest"].startswith("batches"):
+                return self._batches.handle(request, match["rest"])
             return self._model(request, match["version"], match["rest"])
         except Refusal as refusal:
             return _refused(request, refusal)
@@ -80,16 +87,23 @@ class Google:
             _check_key(request)
         return self._files.upload(request, version)
 
-    def _file(self, request: httpx.Request, rest: str) -> httpx.Response:
+    def _file(self, request: httpx.Request, version: str, rest: str) -> httpx.Response:
         name, _, verb = rest.partition(":")
         asked = (request.method, verb)
         if rest == "files" and request.method == "GET":
-            return self._files.listed(request)
+            return self._files.listed(request, self._batches.generated(request, version))
+        results = self._batches.results(name)
         if asked == ("GET", ""):
-            return answer(self._files.find(name).resource())
+            if results:
+                return answer(self._batches.resource(results, request, version))
+            return answer(self._files.about(name).resource())
         if asked == ("GET", "download"):
+            if results:
+                return self._batches.download(results, request)
             return self._files.download(name)
         if asked == ("DELETE", ""):
+            if results:
+                return self._batches.forget(results)
             return self._files.delete(name)
         raise unknown_path()
 
@@ -103,7 +117,7 @@ class Google:
             raise unknown_path()
         wire_model, verb = match[1], match[2]
         found = next(((m, r) for m, r in self._live() if r.wire_model == wire_model), None)
-        if found is None or (verb and verb not in METHODS[found[1].wire]):
+        if found is None or (verb and verb not in _methods(found[1])):
             raise unknown_model(Place(version, wire_model, verb or ""))
         if verb is None:
             return answer(_resource(*found))
@@ -114,6 +128,8 @@ class Google:
     ) -> httpx.Response:
         if verb == "countTokens":
             return answer(gemini.count_tokens(request.content, model, version))
+        if verb == BATCH:
+            return self._batches.create(request, version, route.wire_model)
         prompt, respond = self._understood(request, version, verb, model, route)
         try:
             asked = directives.parse(prompt)
@@ -148,6 +164,10 @@ class Google:
         return [(model, route) for model, route in self._routes if route.live(today)]
 
 
+def _methods(route: Route) -> list[str]:
+    return [m for m in METHODS[route.wire] if m != BATCH or route.batch_price]
+
+
 def _check_key(request: httpx.Request) -> None:
     key = request.headers.get("x-goog-api-key") or request.url.params.get("key", "")
     if not key.strip():
@@ -171,7 +191,7 @@ def _resource(model: Model, route: Route) -> dict[str, Json]:
         "description": model.name,
         "inputTokenLimit": model.prompt_limit // CHARACTERS_PER_TOKEN,
         "outputTokenLimit": int(limit.max) if limit and limit.max else 8192,
-        "supportedGenerationMethods": [m for m in METHODS[route.wire] if m != STREAM],
+        "supportedGenerationMethods": [m for m in _methods(route) if m != STREAM],
     }
     if speaks:
         fields |= {"temperature": 1, "topP": 0.95, "topK": 64, "maxTemperature": 1}

@@ -6,18 +6,20 @@ Facts: ai.google.dev/api/files and the upload client of google-genai 3.4.0, 2026
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
 import httpx
 
 from shared.domain import Json
 from shared.sandbox.google_proto import answer
+from shared.sandbox.shelf import Contents, Memory, Shelf
 from shared.surfaces.gemini_files import (
     FileMessage,
     Resource,
@@ -27,9 +29,9 @@ from shared.surfaces.gemini_files import (
 )
 from shared.surfaces.google_json import Refusal, page, read
 
+PROVIDER = "google"
 KEPT_FOR = timedelta(hours=48)
-MOST_FILES = 256
-MOST_BYTES = 512 * 2**20
+LARGEST_BYTES = 512 * 2**20
 MOST_SESSIONS = 32
 NAME = re.compile(r"files/([a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?)")
 ADDRESS = re.compile(r"/v1(?:beta)?/(files/[a-z0-9-]+)$")
@@ -37,14 +39,18 @@ ADDRESS = re.compile(r"/v1(?:beta)?/(files/[a-z0-9-]+)$")
 
 @dataclass(frozen=True)
 class File:
-    """An uploaded file; `uri` is its address here."""
+    """An uploaded file; `uri` is its address here. What is in it stands under the name `content`,
+    and in `data` where it was asked for."""
 
     name: str
     display_name: str
     mime_type: str
-    data: bytes = field(repr=False)
+    size: int
+    sha256: str
     created_at: datetime
     uri: str
+    content: str
+    data: bytes = field(default=b"", repr=False)
 
     def resource(self) -> dict[str, Json]:
         """The file as JSON."""
@@ -52,8 +58,8 @@ class File:
             name=self.name,
             display_name=self.display_name,
             mime_type=self.mime_type,
-            size_bytes=len(self.data),
-            sha256=hashlib.sha256(self.data).hexdigest(),
+            size_bytes=self.size,
+            sha256=self.sha256,
             created_at=self.created_at,
             expires_at=self.created_at + KEPT_FOR,
             uri=self.uri,
@@ -62,50 +68,66 @@ class File:
 
 @dataclass
 class Session:
-    """An upload on its way."""
+    """An upload on its way. It ends with the process, as the files do not."""
 
     file: FileMessage
     uri: str
     size: int
-    data: bytearray = field(default_factory=bytearray)
+    pieces: list[bytes] = field(default_factory=list)
+
+    @property
+    def received(self) -> int:
+        """How many bytes have come."""
+        return sum(map(len, self.pieces))
 
 
 class Files:
-    """The files of one sandbox, in memory; the oldest make room for new ones."""
+    """The files of one sandbox, on a shelf."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], datetime], shelf: Shelf | None = None) -> None:
         self._clock = clock
-        self._files: OrderedDict[str, File] = OrderedDict()
+        self._shelf = Memory() if shelf is None else shelf
+        self.contents = Contents(self._shelf, PROVIDER)
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, name: str) -> File:
-        """A file by its name or address. Raises Refusal: what is not there is forbidden."""
+        """A file by its name or address, with what is in it. Raises Refusal: what is not there is
+        forbidden."""
+        file = self.about(name)
+        data = self.contents.read(file.content)
+        if data is None:
+            raise no_permission(name.rpartition("/")[2])
+        return replace(file, data=data)
+
+    def about(self, name: str) -> File:
+        """The same without what is in it."""
         address = ADDRESS.search(name)
-        with self._lock:
-            file = self._files.get(address[1] if address else name)
-        if file is None or file.created_at + KEPT_FOR <= self._clock():
+        file = self._read(address[1] if address else name)
+        if file is None or not self._fresh(file):
             raise no_permission(name.rpartition("/")[2])
         return file
 
-    def listed(self, request: httpx.Request) -> httpx.Response:
-        """A page of files, newest first."""
-        with self._lock:
-            known = list(reversed(self._files.values()))
-        now = self._clock()
-        fresh: list[Json] = [f.resource() for f in known if f.created_at + KEPT_FOR > now]
-        return answer(page(request.url.params, "files", fresh, default=10, most=100))
+    def listed(
+        self, request: httpx.Request, generated: Sequence[tuple[datetime, dict[str, Json]]]
+    ) -> httpx.Response:
+        """A page of files, newest first, among them the generated ones."""
+        names = self._shelf.list(f"{PROVIDER}/files/")
+        known = (self._read(name.removeprefix(f"{PROVIDER}/")) for name in names)
+        fresh = [f for f in known if f is not None and self._fresh(f)]
+        every = [*((f.created_at, f.resource()) for f in fresh), *generated]
+        every.sort(key=lambda entry: entry[0])
+        bodies: list[Json] = [body for _, body in reversed(every)]
+        return answer(page(request.url.params, "files", bodies, default=10, most=100))
 
     def delete(self, name: str) -> httpx.Response:
         """Forget a file."""
-        found = self.find(name)
-        with self._lock:
-            self._files.pop(found.name, None)
+        self._forget(self.about(name))
         return answer({})
 
     def download(self, name: str) -> httpx.Response:
-        """Only files that Google made can be fetched; here are none yet."""
-        self.find(name)
+        """Only files that Google made can be fetched, and these were uploaded."""
+        self.about(name)
         raise not_generated()
 
     def upload(self, request: httpx.Request, version: str) -> httpx.Response:
@@ -117,20 +139,19 @@ class Files:
             if commands == {"start"}:
                 return self._start(request, version)
             session = self._sessions.pop(session_id, None)
-            if session is None:
-                raise Refusal(404, "There is no such upload, or it has ended.")
-            if commands == {"cancel"}:
-                return _status("cancelled")
-            if commands - {"upload", "finalize", "query"}:
-                raise Refusal(
-                    400, f"x-goog-upload-command cannot be {', '.join(sorted(commands))}."
-                )
-            if "upload" in commands:
-                _append(session, request)
-            if "finalize" in commands:
-                return self._finish(session)
+        if session is None:
+            raise Refusal(404, "There is no such upload, or it has ended.")
+        if commands == {"cancel"}:
+            return _status("cancelled")
+        if commands - {"upload", "finalize", "query"}:
+            raise Refusal(400, f"x-goog-upload-command cannot be {', '.join(sorted(commands))}.")
+        if "upload" in commands:
+            _append(session, request)
+        if "finalize" in commands:
+            return self._finish(session)
+        with self._lock:
             self._sessions[session_id] = session
-        return _status("active", {"x-goog-upload-size-received": str(len(session.data))})
+        return _status("active", {"x-goog-upload-size-received": str(session.received)})
 
     def _start(self, request: httpx.Request, version: str) -> httpx.Response:
         headers = request.headers
@@ -139,10 +160,13 @@ class Files:
         file = read(StartMessage, request.content, version).file
         if file.name and not NAME.fullmatch(file.name):
             raise Refusal(400, "A file's name is files/ and at most 40 of a-z, 0-9 and dashes.")
-        if file.name in self._files:
-            raise Refusal(409, f"Requested entity already exists: {file.name}")
+        taken = self._read(file.name)
+        if taken and self._fresh(taken):
+            raise _taken(file.name)
+        if taken:
+            self._forget(taken)
         size = headers.get("x-goog-upload-header-content-length", "")
-        if not size.isdecimal() or int(size) > MOST_BYTES:
+        if not size.isdecimal() or int(size) > LARGEST_BYTES:
             raise Refusal(400, "x-goog-upload-header-content-length must say how many bytes come.")
         kind = file.mime_type or headers.get("x-goog-upload-header-content-type", "")
         name = file.name or f"files/{secrets.token_hex(6)}"
@@ -157,36 +181,57 @@ class Files:
         return _status("active", {"x-goog-upload-url": str(url)})
 
     def _finish(self, session: Session) -> httpx.Response:
-        if len(session.data) != session.size:
-            raise Refusal(400, f"{len(session.data)} of {session.size} announced bytes were sent.")
+        if session.received != session.size:
+            raise Refusal(400, f"{session.received} of {session.size} announced bytes were sent.")
         said = session.file
+        # The pieces of one chunk are joined without a copy.
+        data = b"".join(session.pieces)
+        session.pieces.clear()
         file = File(
             name=said.name,
             display_name=said.display_name,
             mime_type=said.mime_type,
-            data=bytes(session.data),
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
             created_at=self._clock(),
             uri=session.uri,
+            content=self.contents.keep(data),
         )
-        self._files[file.name] = file
-        self._make_room()
+        fields = asdict(file) | {"created_at": file.created_at.isoformat()}
+        del fields["data"]
+        if not self._shelf.put(f"{PROVIDER}/{file.name}", json.dumps(fields).encode()):
+            self.contents.drop(file.content)
+            raise _taken(file.name)
         return answer({"file": file.resource()}, headers={"x-goog-upload-status": "final"})
 
-    def _make_room(self) -> None:
-        while len(self._files) > 1 and (
-            len(self._files) > MOST_FILES
-            or sum(len(file.data) for file in self._files.values()) > MOST_BYTES
-        ):
-            self._files.popitem(last=False)
+    def _fresh(self, file: File) -> bool:
+        return file.created_at + KEPT_FOR > self._clock()
+
+    def _forget(self, file: File) -> None:
+        self._shelf.delete(f"{PROVIDER}/{file.name}")
+        self.contents.drop(file.content)
+
+    def _read(self, name: str) -> File | None:
+        data = self._shelf.get(f"{PROVIDER}/{name}") if NAME.fullmatch(name) else None
+        if data is None:
+            return None
+        fields = json.loads(data)
+        created_at = datetime.fromisoformat(fields.pop("created_at"))
+        return File(created_at=created_at, **fields)
+
+
+def _taken(name: str) -> Refusal:
+    return Refusal(409, f"Requested entity already exists: {name}")
 
 
 def _append(session: Session, request: httpx.Request) -> None:
     offset = request.headers.get("x-goog-upload-offset", "")
-    if offset != str(len(session.data)):
-        raise Refusal(400, f"Offset {offset!r} is not the {len(session.data)} bytes received.")
-    if len(session.data) + len(request.content) > session.size:
+    if offset != str(session.received):
+        raise Refusal(400, f"Offset {offset!r} is not the {session.received} bytes received.")
+    if session.received + len(request.content) > session.size:
         raise Refusal(400, f"More bytes were sent than the {session.size} announced.")
-    session.data += request.content
+    if request.content:
+        session.pieces.append(request.content)
 
 
 def _status(status: str, headers: dict[str, str] | None = None) -> httpx.Response:

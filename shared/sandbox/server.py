@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from shared.sandbox import Sandbox
+from shared.sandbox import Sandbox, streamed
 
 LARGEST_BODY_BYTES = 120 * 2**20
 PIECE_BYTES = 64 * 2**10
@@ -44,7 +44,10 @@ class Server:
         if fault == "timeout":
             await _gone(receive, SILENCE_S)
             return
-        await _send(response, scope, send, torn=fault == "truncated")
+        if isinstance(response.stream, httpx.ByteStream):
+            await _send(response, scope, send, torn=fault == "truncated")
+        else:
+            await _stream(response, scope, receive, send)
 
 
 def _request(scope: Scope, content: bytes) -> httpx.Request:
@@ -78,11 +81,33 @@ async def _gone(receive: Receive, wait_s: float) -> bool:
         return False
     try:
         async with asyncio.timeout(wait_s):
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await _hung_up(receive)
     except TimeoutError:
         return False
     return True
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _stream(response: httpx.Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a body while it is made, until the client hangs up."""
+    headers = [(name.lower(), value) for name, value in response.headers.raw]
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    gone = asyncio.create_task(_hung_up(receive))
+    try:
+        if scope["method"] != "HEAD":
+            async for line in streamed(response):
+                for start in range(0, len(line), PIECE_BYTES):
+                    if gone.done():
+                        return
+                    piece = line[start : start + PIECE_BYTES]
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        gone.cancel()
 
 
 async def _send(response: httpx.Response, scope: Scope, send: Send, torn: bool = False) -> None:

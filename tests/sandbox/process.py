@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def running() -> Iterator[str]:
-    """Its address, once it takes connections."""
-    command = [sys.executable, "-m", "shared.sandbox", "--port", "0"]
+def running(*options: str, kill: bool = False) -> Iterator[str]:
+    """Its address, once it takes connections. In the end it is asked to stop, or killed."""
+    command = [sys.executable, "-m", "shared.sandbox", "--port", "0", *options]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
@@ -22,7 +22,7 @@ def running() -> Iterator[str]:
             assert line.startswith("sandbox: http://127.0.0.1:"), line + process.stderr.read()
             yield line.removeprefix("sandbox: ").strip()
         finally:
-            process.terminate()
+            process.kill() if kill else process.terminate()
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

@@ -52,7 +52,8 @@ def test_models_lists_what_is_live_today(google: Google, rows: Catalogue, versio
     }
     assert {row["name"] for row in listed} == live
     pro = next(row for row in listed if row["name"] == "models/gemini-3-pro-image")
-    assert pro["supportedGenerationMethods"] == ["generateContent", "countTokens"]
+    methods = ["generateContent", "countTokens", "batchGenerateContent"]
+    assert pro["supportedGenerationMethods"] == methods
     assert pro["inputTokenLimit"] == 131072
     assert pro["thinking"] is True
 
@@ -110,8 +111,7 @@ def test_the_colon_may_come_percent_encoded(google: Google) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/v1beta/batches"),
-        ("POST", f"{PRO}:batchGenerateContent"),
+        ("GET", "/v1beta/batches/none"),
         ("GET", "/v1beta/webhooks"),
         ("GET", "/v2/models"),
         ("GET", f"{PRO}:generateContent"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -10,7 +11,9 @@ import httpx
 import pytest
 
 from shared.catalogue import Catalogue
-from shared.sandbox import InProcess, Sandbox
+from shared.sandbox import InProcess, Sandbox, gemini
+from tests.sandbox.conftest import Clock, Google
+from tests.sandbox.test_google_batches import QUIET, Batches, drawings
 
 URL = "http://sandbox/google/v1beta/models/gemini-3-pro-image:generateContent"
 Ask = Callable[..., httpx.Response]
@@ -97,3 +100,26 @@ def test_many_calls_run_side_by_side(rows: Catalogue) -> None:
         return {answer.status_code for answer in answers}
 
     assert asyncio.run(all_at_once()) == {200}
+
+
+def test_results_are_made_while_they_are_read(
+    rows: Catalogue, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = Sandbox(rows, clock)
+    batches = Batches(Google(sandbox), clock)
+    made = batches.create(*[QUIET] * 8)
+    batches.wait()
+    file = batches.get(made)["response"]["responsesFile"]
+    threads = drawings(monkeypatch, gemini)
+
+    async def read() -> list[int]:
+        client = httpx.AsyncClient(
+            transport=InProcess(sandbox), headers={"x-goog-api-key": "any"}, timeout=5
+        )
+        url = f"http://sandbox/google/v1beta/{file}:download?alt=media"
+        async with client, client.stream("GET", url) as answer:
+            assert answer.status_code == 200
+            return [len(threads) async for _ in answer.aiter_raw()]
+
+    assert asyncio.run(read()) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert threading.get_ident() not in threads

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Iterator, MutableMapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,9 +15,11 @@ import pytest
 
 from shared.catalogue import Catalogue
 from shared.sandbox import Sandbox
+from shared.sandbox.batch import Pieces
 from shared.sandbox.server import Server
 from tests.sandbox.conftest import images, opened, packed, photo
 from tests.sandbox.process import running
+from tests.sandbox.test_openai_batches import QUIET, line
 
 pytestmark = pytest.mark.process
 PATH = "/google/v1beta/models/gemini-3-pro-image:generateContent"
@@ -99,6 +102,92 @@ def test_a_big_picture_arrives_whole(client: httpx.Client) -> None:
     (picture,) = images(answer)
     assert len(picture) >= 4_000_000
     assert opened(picture).size == (1024, 1024)
+
+
+def opening(address: str, headers: dict[str, str]) -> httpx.Client:
+    return httpx.Client(base_url=address, headers=headers, trust_env=False)
+
+
+def upload(client: httpx.Client, data: bytes) -> str:
+    """The id of a file for an OpenAI batch."""
+    files = {"file": ("x.jsonl", data)}
+    answer = client.post("/openai/v1/files", data={"purpose": "batch"}, files=files)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+def finished(client: httpx.Client, path: str) -> dict[str, Any]:
+    """A batch as soon as it has its results."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        batch = client.get(path).json()
+        if batch["status"] == "completed":
+            assert isinstance(batch, dict)
+            return batch
+    raise AssertionError("the batch does not end")
+
+
+def test_files_and_batches_survive_a_kill(tmp_path: Path) -> None:
+    options = ("--data", str(tmp_path))
+    headers = {"authorization": "Bearer any"}
+    lines = [line(f"r{number}", f"A cat [sandbox:slow=0.2] {QUIET}") for number in range(3)]
+    data = b"\n".join(lines)
+    with running(*options, kill=True) as address, opening(address, headers) as client:
+        file_id = upload(client, data)
+        asked = {"input_file_id": file_id, "completion_window": "24h"}
+        asked["endpoint"] = "/v1/images/generations"
+        batch = client.post("/openai/v1/batches", json=asked).json()
+    with running(*options, kill=True) as address, opening(address, headers) as client:
+        assert client.get(f"/openai/v1/files/{file_id}/content").content == data
+        output = finished(client, f"/openai/v1/batches/{batch['id']}")["output_file_id"]
+        with client.stream("GET", f"/openai/v1/files/{output}/content") as answer:
+            assert answer.headers["transfer-encoding"] == "chunked"
+            whole = answer.read()
+    headers["range"] = "bytes=100-"
+    with running(*options) as address, opening(address, headers) as client:
+        part = client.get(f"/openai/v1/files/{output}/content")
+        assert (part.status_code, part.content) == (206, whole[100:])
+    assert len(whole.splitlines()) == 3
+
+
+def test_a_client_that_hangs_up_stops_the_making_of_results(
+    rows: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def lines() -> Iterator[bytes]:
+        for number in range(100):
+            made.append(number)
+            yield b"line"
+
+    pieces = Pieces(lines())
+    monkeypatch.setattr(Sandbox, "handle", lambda self, request: httpx.Response(200, stream=pieces))
+    sent: list[MutableMapping[str, Any]] = []
+    hung_up = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        if not sent:
+            return {"type": "http.request"}
+        await hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+        if len(sent) == 4:
+            hung_up.set()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "raw_path": b"/google/x",
+        "query_string": b"",
+        "headers": [(b"host", b"sandbox")],
+    }
+    sandbox = Sandbox(rows, lambda: datetime(2026, 11, 21, tzinfo=UTC))
+    asyncio.run(Server(sandbox)(scope, receive, send))
+    assert len(made) < 10
 
 
 def statuses(rows: Catalogue, messages: Iterator[dict[str, Any]], target: bytes) -> list[int]:
