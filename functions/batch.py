@@ -23,9 +23,11 @@ async def create(request: Request) -> Response:
     app, caller = http.app(), await http.caller(request)
     key = http.idempotency_key(request)
     ask = await batch_body.read(app, caller, await http.fields(request), key)
-    batch = await batches.create(app, ask)
+    earlier = await batches.earlier_of(app, ask)
+    batch = earlier or await batches.create(app, ask)
     headers = {"location": f"/batch/{batch.id}"}
-    return http.show(batch_view.of_batch(batch), status=202, headers=headers)
+    replayed = {"idempotent-replayed": "true"} if earlier else {}
+    return http.show(batch_view.of_batch(batch), status=202, headers={**headers, **replayed})
 
 
 async def list_batches(request: Request) -> Response:

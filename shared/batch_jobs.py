@@ -24,7 +24,7 @@ from shared.providers import Order
 
 JOB_BYTES = 64 * 2**20
 """Of input: it is put together in memory."""
-FIRST_LOOK = timedelta(seconds=15)
+FIRST_LOOK = timedelta(seconds=5)
 LONGEST_LOOK = timedelta(minutes=15)
 BLIND = timedelta(minutes=1)
 """Until the next look, where one told nothing."""

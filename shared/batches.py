@@ -37,7 +37,7 @@ async def create(app: App, ask: BatchAsk) -> Batch:
     """Take a batch in: every line checked and priced, one hold for all. Raises BadItems,
     InsufficientCredit and whatever else refuses a request; nothing is left behind then."""
     batch_id = _batch_id(app, ask)
-    earlier = await _earlier(app, ask, batch_id)
+    earlier = await earlier_of(app, ask)
     if earlier is not None:
         return earlier
     if ask.webhook_url is not None:
@@ -57,7 +57,7 @@ async def create(app: App, ask: BatchAsk) -> Batch:
 async def refuse(app: App, ask: BatchAsk, error: DarkroomError) -> Batch:
     """Put a batch on record that could not be taken in, with the reason."""
     batch_id = _batch_id(app, ask)
-    earlier = await _earlier(app, ask, batch_id)
+    earlier = await earlier_of(app, ask)
     if earlier is not None:
         return earlier
     draft = _draft(app, ask, batch_id, Intake("", (), 0, 0, 0))
@@ -102,18 +102,18 @@ async def _begun(app: App, ask: BatchAsk, draft: Batch) -> Batch:
         try:
             return await app.records.begin_batch(replace(draft, hold=reservation.hold), reservation)
         except Stale:
-            earlier = await _earlier(app, ask, draft.id)
+            earlier = await earlier_of(app, ask)
             if earlier is not None:
                 return earlier
             await app.sleep(app.random.uniform(0, min(_LONGEST_WAIT_S, 0.01 * 2**attempt)))
     raise _busy()
 
 
-async def _earlier(app: App, ask: BatchAsk, batch_id: str) -> Batch | None:
+async def earlier_of(app: App, ask: BatchAsk) -> Batch | None:
     """The batch of the same idempotency key. Raises IdempotencyConflict for another one's."""
     found = None
     if ask.idempotency_key is not None:
-        found = await app.records.batch(ask.caller.account_id, batch_id)
+        found = await app.records.batch(ask.caller.account_id, _batch_id(app, ask))
     if found is not None and found.fingerprint != ask.fingerprint:
         raise IdempotencyConflict("This idempotency key was used before with another body.")
     return found

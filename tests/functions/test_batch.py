@@ -203,6 +203,8 @@ def test_the_same_key_again_is_the_same_batch(tmp_path: Path) -> None:
         first = await darkroom.post("/batch", body, idempotency_key="k")
         again = await darkroom.post("/batch", body, idempotency_key="k")
         assert again.json()["id"] == first.json()["id"]
+        replays = [answer.headers.get("idempotent-replayed") for answer in (first, again)]
+        assert replays == [None, "true"]
         other = await darkroom.post("/batch", {**body, "mode": "fanout"}, idempotency_key="k")
         assert other.status_code == 422
         done = await ended(darkroom, first.json())
