@@ -1,6 +1,6 @@
-"""`python -m shared.cli`: accounts, keys, credit, requests, the ledger and the catalogue, for
-operators. It works on the backends that the environment names, through the same App as the
-functions, and while they serve. Data goes to stdout, talk to stderr."""
+"""`python -m shared.cli`: accounts, keys, credit, requests, batches, events, webhooks, the
+ledger and the catalogue, for operators. It works on the backends that the environment names,
+through the same App as the functions, and while they serve. Data goes to stdout, talk to stderr."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from shared import audit, catalogue_view, view
 from shared.accounts import key_hash, new_key
 from shared.app import App, utc_now
 from shared.cli_app import catalogue, json_option, with_app
+from shared.cli_batches import batches
+from shared.cli_events import events, webhooks
 from shared.cli_output import (
     NewKeyView,
     RevokedView,
@@ -114,7 +116,7 @@ async def _grant(app: App, account_id: str, micros: int) -> Entry:
 
 @click.group()
 def cli() -> None:
-    """Run Darkroom: accounts, keys, credit, requests, the ledger, the models."""
+    """Run Darkroom: accounts, keys, credit, requests, batches, events, the ledger, the models."""
 
 
 @cli.group()
@@ -351,7 +353,8 @@ def check_models(as_json: bool) -> None:
     show_found(shown, shown.notes, as_json)
 
 
-cli.add_command(providers)
+for group in (batches, events, webhooks, providers):
+    cli.add_command(group)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import click
 
@@ -23,6 +24,8 @@ PRICE_LIFE = timedelta(days=90)
 """How long a price counts as checked."""
 SHUTDOWN_NOTICE = timedelta(days=60)
 """How early a route's end is told."""
+SAID_EVERY = timedelta(seconds=30)
+"""How often a line says how far something is, where lines stay."""
 
 
 class KeyView(view.View):
@@ -155,7 +158,8 @@ def show_list(listed: view.ListView[Any], columns: Sequence[str], as_json: bool)
     rows = [[row.get(column, "-") for column in columns] for row in found]
     click.echo(_table([[column.upper() for column in columns], *rows]))
     if listed.has_more:
-        click.echo(f"There is more: --cursor {listed.next_cursor}", err=True)
+        on = f"--cursor {listed.next_cursor}" if listed.next_cursor else "--limit says how much"
+        click.echo(f"There is more: {on}", err=True)
 
 
 def show_found(shown: view.View, found: Sequence[view.View], as_json: bool) -> None:
@@ -164,6 +168,32 @@ def show_found(shown: view.View, found: Sequence[view.View], as_json: bool) -> N
         show(shown, as_json)
     else:
         click.echo(_table([list(_flat(one.model_dump(mode="json")).values()) for one in found]))
+
+
+class Progress:
+    """How far something is, on stderr, for whoever waits: a line that is drawn again and again
+    where `redraws`, as on a terminal; else one for each new state, and now and then."""
+
+    def __init__(self, *, redraws: bool) -> None:
+        self._redraws = redraws
+        self._said: tuple[str, datetime] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._redraws:
+            click.echo(err=True)
+
+    def show(self, state: str, text: str, now: datetime) -> None:
+        """Say it, if it is time to."""
+        if self._redraws:
+            # A line that does not fit is not drawn over, but under.
+            width = shutil.get_terminal_size().columns - 1
+            click.echo(f"\r{text[:width]:<{width}}", nl=False, err=True)
+        elif self._said is None or state != self._said[0] or now - self._said[1] >= SAID_EVERY:
+            self._said = state, now
+            click.echo(text, err=True)
 
 
 def _json(data: object) -> str:

@@ -4,76 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from shared.accounts import key_hash
 from shared.app import build
-from shared.cli import cli
 from shared.domain import Problem, Quote, Record
 from shared.ledger import CREDIT_LIFE, MAX_SHARDS
 from shared.records import Records
-from shared.records.sqlite import Sqlite
 from shared.settings import Settings
+from tests import command_line
+from tests.command_line import table, write
 from tests.records.scene import admit, draft, release, settle
 
 Line = Callable[..., Result]
 Shown = Callable[..., Any]
-CHOSEN = ("BUCKET", "FIRESTORE_DATABASE", "CATALOGUE", "TEST_KEY", "SIGNING_SECRET")
 
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in CHOSEN:
-        monkeypatch.delenv(f"DARKROOM_{name}", raising=False)
-    monkeypatch.setenv("DARKROOM_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
+    return command_line.fresh(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def line(data: Path) -> Line:
     """Runs a command line that ends with the given exit code."""
-
-    def run(*args: str, code: int = 0, stdin: str = "") -> Result:
-        result = CliRunner().invoke(cli, args, input=stdin)
-        assert result.exit_code == code, result.output
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        return result
-
-    return run
+    return command_line.ran
 
 
 @pytest.fixture
-def shown(line: Line) -> Shown:
+def shown(data: Path) -> Shown:
     """Runs a command line with --json and reads what it printed."""
-    return lambda *args, code=0: json.loads(line(*args, "--json", code=code).stdout)
+    return command_line.shown
 
 
 @pytest.fixture
 def account_id(shown: Shown) -> str:
     created = shown("accounts", "create", "Acme", "--credit-usd", "10")
     return str(created["id"])
-
-
-def write(data: Path, work: Callable[[Records], Awaitable[object]]) -> None:
-    async def opened() -> None:
-        records = Sqlite(data / "darkroom.db")
-        try:
-            await work(records)
-        finally:
-            await records.close()
-
-    asyncio.run(opened())
 
 
 def asked(account_id: str, request_id: str) -> Record:
@@ -89,10 +66,6 @@ async def spend(records: Records, account_id: str) -> None:
             await settle(records, record, 67_000)
         if request_id == "req_2":
             await release(records, replace(record, error=Problem("content_blocked", "No.")))
-
-
-def table(result: Result) -> list[list[str]]:
-    return [re.split(r"  +", row) for row in result.stdout.splitlines()]
 
 
 def test_an_account_starts_with_its_credit_and_its_limits(shown: Shown, data: Path) -> None:
@@ -175,7 +148,7 @@ def test_a_key_is_shown_when_it_is_made_and_never_again(
         line("accounts", "show", account_id).output,
         line("keys", "revoke", test["id"], "--yes").output,
     ]
-    files = b"".join(path.read_bytes() for path in data.iterdir())
+    files = b"".join(path.read_bytes() for path in data.rglob("*") if path.is_file())
     for key in (live["key"], test["key"]):
         assert not any(key in text or key_hash(key) in text for text in later)
         assert key.encode() not in files
@@ -320,6 +293,13 @@ def test_a_ledger_that_does_not_add_up_fails_the_check_with_a_line_each(
         ("requests", "list", "--account", "acc_x"),
         ("requests", "show", "req_x"),
         ("ledger", "list", "acc_x"),
+        ("batches", "list", "--account", "acc_x"),
+        ("batches", "list", "--open", "--account", "acc_x"),
+        ("batches", "show", "bat_x"),
+        ("batches", "watch", "bat_x"),
+        ("batches", "retry", "bat_x", "--account", "acc_x"),
+        ("events", "dead", "replay", "77"),
+        ("webhooks", "replay", "msg_x"),
         ("models", "show", "no-such-model"),
     ],
 )

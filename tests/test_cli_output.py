@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from shared.catalogue import Catalogue, load
-from shared.cli_output import of_catalogue, show, show_found, show_list
+from shared.cli_output import SAID_EVERY, Progress, of_catalogue, show, show_found, show_list
 from shared.view import ListView, View
 
 TODAY = date(2026, 11, 21)
@@ -52,6 +52,8 @@ def test_a_list_is_a_table_and_says_where_it_goes_on(capsys: pytest.CaptureFixtu
         "x       -     no    -",
     ]
     assert printed.err == "There is more: --cursor here\n"
+    show_list(ListView[Thing](data=things, has_more=True), ("name",), as_json=False)
+    assert capsys.readouterr().err == "There is more: --limit says how much\n"
 
 
 def test_a_callers_text_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +74,30 @@ def test_a_check_prints_what_it_found_or_else_the_whole(
     assert lines(capsys) == ["broken  -  -  yes"]
     show_found(Thing(name="all"), [], as_json=False)
     assert lines(capsys)[0] == "name   all"
+
+
+def test_progress_is_one_line_on_a_terminal_however_narrow(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "11")
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    with Progress(redraws=True) as progress:
+        progress.show("running", "a long line of text", now)
+        progress.show("running", "short", now)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "\ra long lin\rshort     \n")
+
+
+def test_progress_elsewhere_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    with Progress(redraws=False) as progress:
+        progress.show("running", "first", now)
+        progress.show("running", "too soon", now + SAID_EVERY / 2)
+        progress.show("running", "later", now + SAID_EVERY)
+        progress.show("running", "too soon", now + SAID_EVERY * 1.5)
+        progress.show("succeeded", "the end", now + SAID_EVERY * 1.5)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "first\nlater\nthe end\n")
 
 
 @pytest.fixture(scope="module")
