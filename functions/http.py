@@ -217,6 +217,15 @@ async def body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
 async def form(request: Request) -> tuple[dict[str, str], Files]:
     """The text parts of a multipart body, and its images. Raises InvalidRequest,
     PayloadTooLarge."""
+    sent = await parts(request)
+    try:
+        return await _sorted_parts(sent)
+    finally:
+        await sent.close()
+
+
+async def parts(request: Request) -> FormData:
+    """All of a multipart body, to be closed. Raises InvalidRequest, PayloadTooLarge."""
     whole = await body(request)
     boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
     if not whole.rstrip().endswith(b"--" + boundary + b"--"):
@@ -226,13 +235,9 @@ async def form(request: Request) -> tuple[dict[str, str], Files]:
         return {"type": "http.request", "body": whole, "more_body": False}
 
     try:
-        parts = await Request(request.scope, replay).form(max_part_size=MAX_BODY_BYTES)
+        return await Request(request.scope, replay).form(max_part_size=MAX_BODY_BYTES)
     except (MultiPartException, HTTPException) as error:
         raise InvalidRequest("The multipart body cannot be read.") from error
-    try:
-        return await _sorted_parts(parts)
-    finally:
-        await parts.close()
 
 
 async def _sorted_parts(parts: FormData) -> tuple[dict[str, str], Files]:

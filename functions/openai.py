@@ -1,25 +1,26 @@
-"""`/openai/v1`: OpenAI's images, chat/completions and models, answered by any model of the
-catalogue, for whoever speaks OpenAI's API and changes only the address."""
+"""`/openai/v1`: OpenAI's images, chat/completions, models, files and batches, answered by any model
+of the catalogue, for whoever speaks OpenAI's API and changes only the address."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import functions_framework.aio
 from pydantic_core import to_json
 from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from functions import http, streaming, surface
-from shared import body
+from shared import body, openai_batches, openai_files
 from shared.app import new_id
 from shared.body import Files
 from shared.domain import Caller, Delivery, Json
-from shared.errors import DarkroomError
+from shared.errors import DarkroomError, InvalidRequest, PayloadTooLarge
 from shared.generate import Admitted, Ask, admit
 from shared.providers import Inline
 from shared.surfaces import (
@@ -33,6 +34,8 @@ from shared.surfaces import (
     openai_models,
     openai_stream,
 )
+from shared.surfaces import openai_batches as batch_shapes
+from shared.surfaces import openai_files as file_shapes
 from shared.surfaces.openai_stream import Frames
 
 NAME = "openai"
@@ -105,6 +108,95 @@ async def show_model(request: Request) -> Response:
     return _show(openai_models.one(app.catalogue, name, open_to, app.today()), _fresh())
 
 
+async def send_file(request: Request) -> Response:
+    """Keep a file for the caller's requests and batches."""
+    caller = await http.caller(request)
+    texts, named, data = await _form_with_file(request)
+    sent = file_shapes.read(texts)
+    file = await openai_files.keep(http.app(), caller.account_id, named, data, sent.purpose)
+    return _show(file_shapes.uploaded(file), _fresh(sent.ignored))
+
+
+async def list_files(request: Request) -> Response:
+    """The caller's files and the results of its batches."""
+    caller = await http.caller(request)
+    asked, ignored = file_shapes.query(request.query_params)
+    return _show(await openai_files.listed(http.app(), caller.account_id, asked), _fresh(ignored))
+
+
+async def show_file(request: Request) -> Response:
+    """One of them."""
+    caller, file_id = await http.caller(request), request.path_params["id"]
+    return _show(await openai_files.shown(http.app(), caller.account_id, file_id), _fresh())
+
+
+async def read_file(request: Request) -> Response:
+    """Its bytes, as they are read or made."""
+    caller, file_id = await http.caller(request), request.path_params["id"]
+    content = await openai_files.content(http.app(), caller.account_id, file_id)
+    headers = _fresh() | file_shapes.content_headers(content.filename)
+    kind = "application/octet-stream"
+    return StreamingResponse(content.pieces, headers=headers, media_type=kind)
+
+
+async def delete_file(request: Request) -> Response:
+    """Forget it."""
+    caller, file_id = await http.caller(request), request.path_params["id"]
+    await openai_files.forget(http.app(), caller.account_id, file_id)
+    return _show(file_shapes.deleted(file_id), _fresh())
+
+
+async def create_batch(request: Request) -> Response:
+    """Many requests as one job."""
+    caller, fields = await http.caller(request), await http.fields(request)
+    key, repeated = http.idempotency_key(request), surface.repeated(request)
+    made = await openai_batches.create(http.app(), caller, fields, key, repeated=repeated)
+    again = {"idempotent-replayed": "true"} if made.replayed else {}
+    return _show(batch_shapes.shown(made.batch), _fresh(made.ignored) | again)
+
+
+async def list_batches(request: Request) -> Response:
+    """The caller's batches, newest first."""
+    caller = await http.caller(request)
+    asked, ignored = batch_shapes.query(request.query_params)
+    return _show(await openai_batches.listed(http.app(), caller.account_id, asked), _fresh(ignored))
+
+
+async def show_batch(request: Request) -> Response:
+    """One of them: its counts move as items end."""
+    caller, batch_id = await http.caller(request), request.path_params["id"]
+    batch = await openai_batches.find(http.app(), caller.account_id, batch_id)
+    return _show(batch_shapes.shown(batch), _fresh())
+
+
+async def cancel_batch(request: Request) -> Response:
+    """Begin nothing of it any more."""
+    caller, batch_id = await http.caller(request), request.path_params["id"]
+    batch = await openai_batches.find(http.app(), caller.account_id, batch_id)
+    cancelled = await openai_batches.cancel(http.app(), batch)
+    return _show(batch_shapes.shown(cancelled), _fresh())
+
+
+async def _form_with_file(request: Request) -> tuple[dict[str, str], tuple[str, str], bytes]:
+    """A form's text fields, what its file and the file's type are called, and its bytes. Raises
+    InvalidRequest, PayloadTooLarge."""
+    if _form(request) != "multipart":
+        raise InvalidRequest("Send the file as multipart/form-data.", param="file")
+    try:
+        parts = await http.parts(request)
+    except PayloadTooLarge as error:
+        raise file_shapes.too_large() from error
+    try:
+        file = parts.get("file")
+        if not isinstance(file, UploadFile):
+            raise InvalidRequest("Missing required parameter: 'file'.", param="file")
+        texts = {name: part for name, part in parts.items() if isinstance(part, str)}
+        named = (file.filename or "", file_shapes.type_of(file.content_type))
+        return texts, named, await file.read()
+    finally:
+        await parts.close()
+
+
 async def _images(
     request: Request, caller: Caller, endpoint: str, fields: Mapping[str, Any], files: Files
 ) -> Response:
@@ -172,8 +264,9 @@ def _show(shown: Mapping[str, Json], headers: Mapping[str, str], status: int = 2
     return Response(to_json(shown), status, headers=headers, media_type="application/json")
 
 
-def _fresh() -> dict[str, str]:
-    return {"x-request-id": f"req_{new_id()}"}
+def _fresh(ignored: Sequence[str] = ()) -> dict[str, str]:
+    """The headers of a call that makes no pictures."""
+    return {"x-request-id": f"req_{new_id()}", **surface.passed_over(ignored)}
 
 
 def _problem(request: Request, error: DarkroomError, headers: Mapping[str, str]) -> Response:
@@ -200,6 +293,15 @@ APP = http.routes(
         ("POST", openai_chat.COMPLETIONS, chat),
         ("GET", openai_models.LIST, list_models),
         ("GET", f"{openai_models.LIST}/{{id:path}}", show_model),
+        ("POST", file_shapes.FILES, send_file),
+        ("GET", file_shapes.FILES, list_files),
+        ("GET", f"{file_shapes.FILES}/{{id}}", show_file),
+        ("DELETE", f"{file_shapes.FILES}/{{id}}", delete_file),
+        ("GET", f"{file_shapes.FILES}/{{id}}/content", read_file),
+        ("POST", batch_shapes.BATCHES, create_batch),
+        ("GET", batch_shapes.BATCHES, list_batches),
+        ("GET", f"{batch_shapes.BATCHES}/{{id}}", show_batch),
+        ("POST", f"{batch_shapes.BATCHES}/{{id}}/cancel", cancel_batch),
     ],
     _refused,
 )

@@ -30,7 +30,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class File:
-    """A file that is all there. `sha256` is in hex; it is gone at `expires_at`."""
+    """A file that is all there. `sha256` is in hex; it is gone at `expires_at`. `purpose` is what
+    its caller said it is for, "" for nothing."""
 
     id: str
     display_name: str
@@ -39,6 +40,7 @@ class File:
     sha256: str
     created_at: datetime
     expires_at: datetime
+    purpose: str = ""
 
 
 @dataclass(frozen=True, order=True)

@@ -44,7 +44,8 @@ _STARTS = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
 
 @dataclass(frozen=True)
 class Upload:
-    """A file on its way, as its upload's URL carries it. `size_bytes` is what was announced."""
+    """A file on its way, as its upload's URL carries it. `size_bytes` is what was announced,
+    `purpose` as a File's."""
 
     account_id: str
     file_id: str
@@ -52,6 +53,7 @@ class Upload:
     mime_type: str
     size_bytes: int | None
     begun_at: datetime
+    purpose: str = ""
 
     @property
     def folder(self) -> str:
@@ -277,6 +279,7 @@ async def _finish(
             "display_name": upload.display_name,
             "mime_type": mime_type or _ANY_TYPE,
             "sha256": digest.hexdigest(),
+            "purpose": upload.purpose,
         },
     }
     name = names.file_description(upload.account_id, upload.file_id)

@@ -50,6 +50,8 @@ _IMAGES: Mapping[str, str | None] = {
     "output_quality": "output_compression",
     "images": "image",
     "timeout_s": "image",
+    "file.displayName": "file",
+    "file.mimeType": "file",
     "body": None,
 }
 _CHAT: Mapping[str, str | None] = {
@@ -62,6 +64,8 @@ _CHAT: Mapping[str, str | None] = {
     "timeout_s": "messages",
     "body": None,
 }
+CONFLICT = "conflict"
+"""The key in the details of what would be good at another time, which is a 409 here."""
 _IMAGE = re.compile(r"(images\[([0-9]+)\]|mask)(?:\.(url|\w+_id))?", re.ASCII)
 
 
@@ -69,6 +73,8 @@ def meaning(error: DarkroomError) -> Meaning:
     """What OpenAI would call it."""
     if error.code == "quota_exceeded" and error.details.get("window") == "month":
         return (429, _QUOTA, _QUOTA)
+    if error.details.get(CONFLICT):
+        return (409, INVALID, None)
     status, kind, code = _MEANINGS[error.code]
     if error.code == "not_found" and error.param == "model":
         code = "model_not_found"
@@ -80,7 +86,8 @@ def meaning(error: DarkroomError) -> Meaning:
 def body(error: DarkroomError, form: Form) -> dict[str, Json]:
     """The body, naming the field as it is called in what was sent."""
     _, kind, code = meaning(error)
-    shown = {"message": error.message, "type": kind, "param": _param(error, form), "code": code}
+    param = field_of(error.param, form)
+    shown = {"message": error.message, "type": kind, "param": param, "code": code}
     return {"error": shown}
 
 
@@ -100,8 +107,9 @@ def headers(error: DarkroomError) -> dict[str, str]:
     return sent
 
 
-def _param(error: DarkroomError, form: Form) -> str | None:
-    param = (error.param or "").removeprefix("options.")
+def field_of(param: str | None, form: Form) -> str | None:
+    """What a field of ours is called in what was sent; None for none."""
+    param = (param or "").removeprefix("options.")
     image = _IMAGE.fullmatch(param)
     if image is None:
         return (_CHAT if form == "chat" else _IMAGES).get(param, param) or None

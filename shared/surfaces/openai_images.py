@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from shared import body, sizes
 from shared.body import Body, Files
 from shared.catalogue.rows import Model
-from shared.domain import IMAGE_TYPES, ImageRef, ImageRequest, Json, Record
+from shared.domain import IMAGE_TYPES, ImageRef, ImageRequest, Json, Record, Usage
 from shared.errors import InvalidRequest
 from shared.surfaces import (
     TIMEOUT_S,
@@ -205,7 +205,7 @@ def answer(
         "created": created(record),
         "data": [item(picture, linked=linked) for picture in pictures],
         **look(record, pictures[0], model),
-        "usage": usage(record),
+        "usage": usage(record.usage),
     }
 
 
@@ -236,9 +236,8 @@ def created(record: Record) -> int:
     return int((record.completed_at or record.created_at).timestamp())
 
 
-def usage(record: Record, part: int = 0, parts: int = 1) -> dict[str, Json]:
+def usage(counted: Usage, part: int = 0, parts: int = 1) -> dict[str, Json]:
     """What was counted, or one of so many equal parts of it, which add up to the whole."""
-    counted = record.usage
     image_in, image_out = counted.source_tokens, counted.image_tokens
     whole = (
         max(0, counted.input_tokens - image_in),

@@ -85,7 +85,7 @@ class Events:
                     "created_at": openai_images.created(record),
                     **look,
                     "quality": look["quality"] or openai_size.AUTO,
-                    "usage": openai_images.usage(record, n, len(pictures)),
+                    "usage": openai_images.usage(record.usage, n, len(pictures)),
                 },
             )
 

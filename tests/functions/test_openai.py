@@ -215,8 +215,6 @@ def test_refusals_have_four_keys_and_an_id(tmp_path: Path) -> None:
             (GENERATIONS, {"model": "nano-banana"}, 400, "invalid_value", "prompt"),
             (EDITS, PRO, 400, "invalid_value", "image"),
             (EDITS, {**PRO, "images": [{"file_id": "upl_x"}]}, 404, "not_found", None),
-            (f"{ROOT}/files", {}, 404, None, None),
-            (f"{ROOT}/batches", {}, 404, None, None),
             (f"{ROOT}/responses", {}, 404, None, None),
             (f"{ROOT}/images/variations", {}, 404, None, None),
         ):

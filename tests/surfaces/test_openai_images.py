@@ -280,8 +280,8 @@ def test_a_transparent_picture_is_called_so() -> None:
 
 def test_the_shares_of_a_usage_add_up() -> None:
     made = record(usage=COUNTED)
-    shares: list[Any] = [usage(made, n, 3) for n in range(3)]
-    whole: Any = usage(made)
+    shares: list[Any] = [usage(made.usage, n, 3) for n in range(3)]
+    whole: Any = usage(made.usage)
     for name in ("input_tokens", "output_tokens", "total_tokens"):
         assert sum(share[name] for share in shares) == whole[name]
     assert all(

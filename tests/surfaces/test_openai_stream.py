@@ -18,9 +18,9 @@ from shared import sse
 from shared.catalogue import load
 from shared.domain import Operation, Problem, Usage
 from shared.errors import RateLimited
-from shared.generate import Answer
 from shared.providers import Inline
 from shared.surfaces.openai_stream import Chunks, Events
+from shared.work import Answer
 from tests.surfaces.records import record, shown
 
 MODELS = load().models
