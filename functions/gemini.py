@@ -11,14 +11,16 @@ from typing import Any
 from urllib.parse import urlencode
 
 import functions_framework.aio
-from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from functions import http, streaming, surface
-from shared import body, google_files, log
+from functions import gemini_http, http, streaming, surface
+from functions.gemini_http import STREAM, root, show
+from shared import body, google_batches, google_files
 from shared.app import new_id
+from shared.batch_domain import Batch
+from shared.batch_items import BatchAsk
 from shared.catalogue.rows import Model
 from shared.domain import Caller, Delivery, ImageRequest, Json
 from shared.errors import (
@@ -26,15 +28,16 @@ from shared.errors import (
     DarkroomError,
     InvalidRequest,
     NotFound,
-    PayloadTooLarge,
 )
 from shared.generate import Admitted, Ask, admit
 from shared.surfaces import (
     gemini_answer,
+    gemini_batches,
     gemini_errors,
     gemini_files,
     gemini_generate,
     gemini_models,
+    gemini_operations,
     gemini_predict,
     gemini_tokens,
 )
@@ -45,12 +48,8 @@ from shared.surfaces.google_json import Refusal, page, page_of, validated
 from shared.work import Answer
 
 NAME = "gemini"
-VERSIONS = ("v1", "v1beta")
 _DELIVERIES: tuple[Delivery, ...] = ("b64_json", "url")
-_STREAM = "streamGenerateContent"
-_BATCH = "batchGenerateContent"
-_LONGEST_S = 900.0
-"""What a request may wait for at most, however long its SDK would."""
+_ATTACHED = {"content-disposition": "attachment"}
 _PICTURE_HEADERS = {
     "cache-control": "private, max-age=86400, immutable",
     "content-security-policy": "default-src 'none'; sandbox",
@@ -72,52 +71,44 @@ class _Call:
 
 async def list_models(request: Request) -> Response:
     """The models this key can reach."""
-    caller, app = await _caller(request), http.app()
+    caller, app = await gemini_http.caller(request), http.app()
     open_to = app.transport.open_to(test=caller.test)
     models = gemini_models.reachable(app.catalogue, open_to, app.today())
     rows: list[Json] = [gemini_models.resource(model) for model in models]
-    return _show(page(request.query_params, "models", rows, default=50, most=1000))
+    return show(page(request.query_params, "models", rows, default=50, most=1000))
 
 
 async def show_model(request: Request) -> Response:
     """One of them, by id or alias."""
-    caller, app, place = await _caller(request), http.app(), _place(request)
+    caller, app, place = await gemini_http.caller(request), http.app(), gemini_http.place(request)
     open_to = app.transport.open_to(test=caller.test)
     model = app.catalogue.resolve(place.model, app.today())
     if place.verb or model not in gemini_models.reachable(app.catalogue, open_to, app.today()):
         raise gemini_errors.unknown_model(place)
-    return _show(gemini_models.resource(model))
+    return show(gemini_models.resource(model))
 
 
 async def call_model(request: Request) -> Response:
     """A method of a model, which follows its name and a colon."""
-    caller, place = await _caller(request), _place(request)
-    if place.verb == _BATCH:
-        raise gemini_errors.unimplemented()
+    caller, place = await gemini_http.caller(request), gemini_http.place(request)
     method = _METHODS.get(place.verb)
     if method is None:
         raise gemini_errors.unknown_model(place)
     return await method(request, caller, place)
 
 
-async def batches(request: Request) -> Response:
-    """There are none yet."""
-    await _caller(request)
-    raise gemini_errors.unimplemented()
-
-
 async def _generate(request: Request, caller: Caller, place: Place) -> Response:
     """A conversation → pictures, or what the model says instead; whole or as a stream."""
     app, delivery = http.app(), surface.delivery(request, _DELIVERIES)
-    fields, model = await _fields(request), surface.model(place.model)
+    fields, model = await gemini_http.fields(request), surface.model(place.model)
     signer = Signer(app.links, caller.account_id)
     call = await asyncio.to_thread(gemini_generate.read, fields, place.version, place.model, signer)
     continued = await _continued(caller, call.said, model)
     wanted = gemini_generate.wanted(call, model, place.model, delivery, continued=continued)
-    rendering = gemini_answer.Rendering(signer, _root(), place.version, words=wanted.words)
+    rendering = gemini_answer.Rendering(signer, root(), place.version, words=wanted.words)
     events = request.query_params.get("alt") == "sse"
-    stream = gemini_answer.Stream(rendering, place, events) if place.verb == _STREAM else None
-    headers = {"content-disposition": "attachment"} if stream and events else {}
+    stream = gemini_answer.Stream(rendering, place, events) if place.verb == STREAM else None
+    headers = dict(_ATTACHED) if stream and events else {}
     try:
         understood = _Call(request, caller, place, wanted.request, fields, wanted.ignored)
         admitted, ignored = await _admitted(understood)
@@ -125,7 +116,7 @@ async def _generate(request: Request, caller: Caller, place: Place) -> Response:
         http.note(error)
         reply = gemini_answer.not_begun(model.id if model else place.model, new_id(), error)
         if stream is None:
-            return _show(reply.body(), surface.passed_over(wanted.ignored))
+            return show(reply.body(), surface.passed_over(wanted.ignored))
         whole = b"".join(stream.whole(reply))
         return Response(whole, headers=headers, media_type=stream.media_type)
     headers |= surface.headers(admitted.record, ignored, replayed=admitted.replayed)
@@ -134,36 +125,36 @@ async def _generate(request: Request, caller: Caller, place: Place) -> Response:
             return await streaming.stream(admitted, None, stream, delivery, headers)
         answer = await _ended(admitted)
     except DarkroomError as error:
-        return _failed(request, error, headers)
+        return gemini_http.failed(request, error, headers)
     pictures = await http.shown(answer, delivery)
     shown = rendering.of(answer.record, pictures, answer.error).body()
-    return _show(shown, surface.headers(answer.record, ignored, replayed=answer.replayed))
+    return show(shown, surface.headers(answer.record, ignored, replayed=answer.replayed))
 
 
 async def _predict(request: Request, caller: Caller, place: Place) -> Response:
     """A prompt → predictions."""
-    delivery, fields = surface.delivery(request, _DELIVERIES), await _fields(request)
+    delivery, fields = surface.delivery(request, _DELIVERIES), await gemini_http.fields(request)
     model, version = surface.model(place.model), place.version
     wanted = await asyncio.to_thread(
         gemini_predict.wanted, fields, model, place.model, delivery, version
     )
-    root = f"{_root()}/{version}/files"
+    files = f"{root()}/{version}/files"
     call = _Call(request, caller, place, wanted.request, fields, wanted.ignored)
     try:
         admitted, ignored = await _admitted(call)
     except ContentBlocked as error:
         http.note(error)
-        shown = gemini_predict.body((), error.message, root, reasons=wanted.reasons)
-        return _show(shown, surface.passed_over(wanted.ignored))
+        shown = gemini_predict.body((), error.message, files, reasons=wanted.reasons)
+        return show(shown, surface.passed_over(wanted.ignored))
     try:
         answer = await _ended(admitted)
     except DarkroomError as error:
         headers = surface.headers(admitted.record, ignored, replayed=admitted.replayed)
-        return _failed(request, error, headers)
+        return gemini_http.failed(request, error, headers)
     pictures = await http.shown(answer, delivery)
     filtered = gemini_predict.filtered(answer.record, answer.error)
-    shown = gemini_predict.body(pictures, filtered, root, reasons=wanted.reasons)
-    return _show(shown, surface.headers(answer.record, ignored, replayed=answer.replayed))
+    shown = gemini_predict.body(pictures, filtered, files, reasons=wanted.reasons)
+    return show(shown, surface.headers(answer.record, ignored, replayed=answer.replayed))
 
 
 async def _count_tokens(request: Request, _: Caller, place: Place) -> Response:
@@ -171,72 +162,153 @@ async def _count_tokens(request: Request, _: Caller, place: Place) -> Response:
     model = surface.model(place.model)
     if model is None:
         raise Refusal(400, f"Models count tokens differently: name one instead of {place.model}.")
-    fields = await _fields(request)
+    fields = await gemini_http.fields(request)
     message = await asyncio.to_thread(validated, CountTokensRequest, fields, place.version)
     contents = gemini_tokens.contents_of(message)
-    return _show(gemini_tokens.counted(contents, model.source_tokens))
+    return show(gemini_tokens.counted(contents, model.source_tokens))
+
+
+async def _create_batch(request: Request, caller: Caller, place: Place) -> Response:
+    """Many conversations, in the body or in a file → an operation."""
+    app, signer = http.app(), Signer(http.app().links, caller.account_id)
+    fields, model = await gemini_http.fields(request), surface.model(place.model)
+    asked = await asyncio.to_thread(gemini_batches.created, fields, place.version, place.model)
+    reading = gemini_batches.Reading(model, place.model, place.version, signer)
+    lines = gemini_batches.Lines(asked, reading)
+
+    async def goes_on(earlier: str) -> bool:
+        return await surface.goes_on(caller, earlier, model)
+
+    source = await google_batches.source(app, caller.account_id, asked, lines, goes_on)
+    said, webhook = {"model": place.model, "body": fields}, asked.webhook_config
+    ask = BatchAsk(
+        caller=caller,
+        source=source,
+        parse=lines.parse,
+        fingerprint=await asyncio.to_thread(body.fingerprint, NAME, said, body.Files()),
+        model=place.model,
+        webhook_url=next(iter(webhook.uris), None),
+        metadata=webhook.user_metadata,
+        idempotency_key=http.idempotency_key(request),
+        surface=NAME,
+        wire=lines.wire,
+    )
+    batch = await google_batches.create(app, ask, place)
+    ignored = surface.passed_over(lines.ignored)
+    return show(gemini_operations.operation(batch, None), ignored)
 
 
 _METHODS: Mapping[str, Callable[[Request, Caller, Place], Awaitable[Response]]] = {
     "generateContent": _generate,
-    _STREAM: _generate,
+    STREAM: _generate,
     "predict": _predict,
     "countTokens": _count_tokens,
+    "batchGenerateContent": _create_batch,
 }
+
+
+async def list_batches(request: Request) -> Response:
+    """The account's batches, newest first."""
+    caller = await gemini_http.caller(request)
+    page = page_of(request.query_params, default=50, most=100)
+    return show(await google_batches.listed(http.app(), caller.account_id, page))
+
+
+async def show_batch(request: Request) -> Response:
+    """A batch; once it has ended, with its answers or their file."""
+    caller, batch = await _batch(request, "")
+    pieces = await _answers(request, caller, batch).operation()
+    return StreamingResponse(pieces, media_type="application/json; charset=UTF-8")
+
+
+async def cancel_batch(request: Request) -> Response:
+    """Begin nothing of it any more."""
+    _, batch = await _batch(request, "cancel")
+    await google_batches.cancel(http.app(), batch)
+    return show({})
+
+
+async def delete_batch(request: Request) -> Response:
+    """Refused: batches stay on record."""
+    _, batch = await _batch(request, "")
+    google_batches.delete(batch)
+    return show({})
 
 
 async def upload_file(request: Request) -> Response:
     """One step of a resumable upload. The address of one that was begun carries the right to it:
     no key comes with the bytes."""
-    app, place, token = http.app(), _place(request), request.query_params.get("upload_id")
+    app, place = http.app(), gemini_http.place(request)
+    token = request.query_params.get("upload_id")
     if token is not None:
-        body_of = partial(_body, request)
+        body_of = partial(gemini_http.body, request)
         step = await google_files.step(app, token, request.headers, body_of)
         if step.file is None:
             return Response(headers=step.headers, media_type="text/plain")
-        file = gemini_files.uploaded(step.file, _root(), place.version)
-        return _show({"file": file}, step.headers)
-    caller, text = await _caller(request), await _body(request, google_files.MAX_START_BYTES)
+        file = gemini_files.uploaded(step.file, root(), place.version)
+        return show({"file": file}, step.headers)
+    caller = await gemini_http.caller(request)
+    text = await gemini_http.body(request, google_files.MAX_START_BYTES)
     begun = await google_files.begin(app, caller.account_id, place.version, request.headers, text)
     query = urlencode({"upload_id": begun, "upload_protocol": "resumable"})
-    url = f"{_root()}/upload/{place.version}/files?{query}"
+    url = f"{root()}/upload/{place.version}/files?{query}"
     headers = {**google_files.Step("active").headers, "x-goog-upload-url": url}
     return Response(headers=headers, media_type="text/plain")
 
 
 async def list_files(request: Request) -> Response:
     """The account's uploaded files."""
-    caller, version = await _caller(request), _place(request).version
+    caller, version = await gemini_http.caller(request), gemini_http.place(request).version
     page = page_of(request.query_params, default=10, most=100)
-    return _show(await google_files.listed(http.app(), caller.account_id, _root(), version, page))
+    return show(await google_files.listed(http.app(), caller.account_id, root(), version, page))
 
 
 async def show_file(request: Request) -> Response:
     """A file; after a colon, its bytes."""
-    caller, place = await _caller(request), _place(request)
+    caller, place = await gemini_http.caller(request), gemini_http.place(request)
     if place.verb:
         return await download_file(request)
     account_id = caller.account_id
-    file = await google_files.shown(http.app(), account_id, place.model, _root(), place.version)
-    return _show(file)
+    file = await google_files.shown(http.app(), account_id, place.model, root(), place.version)
+    return show(file)
 
 
 async def download_file(request: Request) -> Response:
-    """The bytes of a picture that was made here."""
-    caller, place = await _caller(request), _place(request)
+    """The bytes of a picture that was made here, or the answers of a batch."""
+    caller, place = await gemini_http.caller(request), gemini_http.place(request)
     if place.verb != "download":
         raise gemini_errors.unknown_path()
+    batch = await google_batches.behind(http.app(), caller.account_id, place.model)
+    if batch is not None:
+        lines = _answers(request, caller, batch).lines()
+        return StreamingResponse(lines, headers=_ATTACHED, media_type=gemini_files.JSONL)
     blob = await google_files.fetched(http.app(), caller.account_id, place.model)
     return Response(blob.data, media_type=blob.content_type, headers=_PICTURE_HEADERS)
 
 
 async def delete_file(request: Request) -> Response:
     """Forget an uploaded file."""
-    caller, place = await _caller(request), _place(request)
+    caller, place = await gemini_http.caller(request), gemini_http.place(request)
     if place.verb:
         raise gemini_errors.unknown_path()
     await google_files.forget(http.app(), caller.account_id, place.model)
-    return _show({})
+    return show({})
+
+
+async def _batch(request: Request, verb: str) -> tuple[Caller, Batch]:
+    """The caller, and the batch that the path names. Raises Refusal."""
+    caller, place = await gemini_http.caller(request), gemini_http.place(request)
+    if place.verb != verb:
+        raise gemini_errors.unknown_path()
+    return caller, await google_batches.find(http.app(), caller.account_id, place.model)
+
+
+def _answers(request: Request, caller: Caller, batch: Batch) -> google_batches.Answers:
+    app, version = http.app(), gemini_http.place(request).version
+    signer, words = Signer(app.links, caller.account_id), bool(batch.wire.get("words", True))
+    rendering = gemini_answer.Rendering(signer, root(), version, words)
+    delivery = surface.delivery(request, _DELIVERIES)
+    return google_batches.Answers(app, batch, rendering, delivery)
 
 
 async def _admitted(call: _Call) -> tuple[Admitted, tuple[str, ...]]:
@@ -244,7 +316,7 @@ async def _admitted(call: _Call) -> tuple[Admitted, tuple[str, ...]]:
     value or a file."""
     said = {"model": call.place.model, "body": call.fields}
     fingerprint = await asyncio.to_thread(body.fingerprint, NAME, said, body.Files())
-    asked = replace(call.asked, timeout_s=_timeout_s(call.request, call.asked.timeout_s))
+    asked = replace(call.asked, timeout_s=gemini_http.timeout_s(call.request, call.asked.timeout_s))
     ask = Ask(
         call.caller,
         asked,
@@ -278,96 +350,10 @@ async def _continued(caller: Caller, said: Conversation, model: Model | None) ->
     return await surface.goes_on(caller, last.request_id, model)
 
 
-async def _caller(request: Request) -> Caller:
-    """Who sent it, by a key in a header or in the query. Raises Refusal, Unauthenticated."""
-    key = (http.key_of(request) or request.query_params.get("key", "")).strip()
-    if not key:
-        raise gemini_errors.no_key()
-    return await http.app().accounts.authenticate(key)
-
-
-async def _fields(request: Request) -> dict[str, Any]:
-    try:
-        return await http.fields(request)
-    except InvalidRequest as error:
-        raise Refusal(400, f"Invalid JSON payload received. {error.message}") from error
-
-
-async def _body(request: Request, most_bytes: int) -> bytes:
-    """The bytes of a file, or those that announce one. Raises PayloadTooLarge."""
-    most = min(most_bytes, http.MAX_BODY_BYTES)
-    try:
-        return await http.body(request, most)
-    except PayloadTooLarge as error:
-        raise PayloadTooLarge(f"This body has at most {most} bytes.", param="body") from error
-
-
-def _timeout_s(request: Request, default: float) -> float:
-    """How long the SDK waits, where it says so."""
-    said = request.headers.get("x-server-timeout", "")
-    return min(float(said), _LONGEST_S) if said.isdecimal() and said.strip("0") else default
-
-
-def _place(request: Request) -> Place:
-    """The version, and the model or file and its method, that the path names."""
-    # @google/genai 3.1.0 puts a file's whole address for its name, unless that is https.
-    last = request.path_params.get("name", "").rpartition("/files/")[2]
-    name, _, verb = last.partition(":")
-    return Place(request.path_params.get("version", VERSIONS[0]), name, verb)
-
-
-def _root() -> str:
-    return f"{http.app().settings.public_url}/{NAME}"
-
-
-def _show(shown: Json, headers: Mapping[str, str] | None = None, status: int = 200) -> Response:
-    return Response(to_json(shown), status, headers, "application/json; charset=UTF-8")
-
-
-def _spoken(handler: http.Handler) -> http.Handler:
-    """A handler of the versions there are, with what it refuses in Google's words as its answer."""
-
-    async def speaking(request: Request) -> Response:
-        try:
-            if _place(request).version not in VERSIONS:
-                raise gemini_errors.unknown_path()
-            return await handler(request)
-        except Refusal as refusal:
-            if isinstance(refusal.__cause__, DarkroomError):
-                http.note(refusal.__cause__)
-            else:
-                log.event("request.refused", code=refusal.status)
-            return _problem(request, refusal, {})
-
-    return speaking
-
-
-def _refused(request: Request, error: DarkroomError) -> Response:
-    """The answer to what was not let in."""
-    return _failed(request, error, {"x-request-id": error.request_id or f"req_{new_id()}"})
-
-
-def _failed(request: Request, error: DarkroomError, headers: Mapping[str, str]) -> Response:
-    """An error of ours as Google puts it."""
-    http.note(error)
-    sent = {**headers, **http.wait(error.retry_after_s)}
-    return _problem(request, gemini_errors.refusal_of(error, _place(request)), sent)
-
-
-def _problem(request: Request, refusal: Refusal, headers: Mapping[str, str]) -> Response:
-    """An error, in an array where the answer would have been one."""
-    place, query, shown = _place(request), request.query_params, refusal.body()
-    if "upload_id" in query and refusal.code < 500:
-        # Without it the SDKs send the same chunk three times more.
-        headers = {**headers, **google_files.Step("cancelled").headers}
-    listed = place.verb == _STREAM and query.get("alt") != "sse"
-    return _show([shown] if listed else shown, headers, refusal.code)
-
-
 APP = http.routes(
     NAME,
     [
-        (method, path, _spoken(handler))
+        (method, path, gemini_http.spoken(handler))
         for method, path, handler in (
             ("GET", "/{version}/models", list_models),
             ("GET", "/{version}/models/{name}", show_model),
@@ -378,12 +364,13 @@ APP = http.routes(
             ("GET", "/{version}/files/{name:path}", show_file),
             ("DELETE", "/{version}/files/{name}", delete_file),
             ("GET", "/download/{version}/files/{name}", download_file),
-            ("GET", "/{version}/batches", batches),
-            ("GET", "/{version}/batches/{name}", batches),
-            ("POST", "/{version}/batches/{name}", batches),
+            ("GET", "/{version}/batches", list_batches),
+            ("GET", "/{version}/batches/{name}", show_batch),
+            ("POST", "/{version}/batches/{name}", cancel_batch),
+            ("DELETE", "/{version}/batches/{name}", delete_batch),
         )
     ],
-    _refused,
+    gemini_http.refused,
 )
 
 

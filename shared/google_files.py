@@ -1,5 +1,6 @@
 """Google's Files API over what an account has here: the files it keeps, sent by the resumable
-protocol, and the pictures that were made for it, which are Google's generated files.
+protocol, and the pictures and the answers of batches that were made for it, which are Google's
+generated files.
 
 Facts: ai.google.dev/api/files and the upload clients of google-genai 3.4.0 and @google/genai
 3.1.0, 2026-10.
@@ -10,10 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from shared import files, names
-from shared.domain import Json
+from shared import files, google_batches, names
+from shared.domain import Image, Json
 from shared.file_objects import File
 from shared.storage import Blob
 from shared.surfaces import gemini_files
@@ -21,7 +23,6 @@ from shared.surfaces.google_json import Refusal, read
 
 if TYPE_CHECKING:
     from shared.app import App
-    from shared.domain import Image, Record
 
 MAX_START_BYTES = 64 * 2**10
 """Of the body that starts an upload: a file's name and type."""
@@ -107,21 +108,23 @@ async def shown(
     app: App, account_id: str, file_id: str, root: str, version: str
 ) -> dict[str, Json]:
     """A file as JSON. Raises Refusal for what is not the account's."""
+    batch = await google_batches.behind(app, account_id, file_id)
+    if batch is not None:
+        made_at = batch.completed_at or batch.created_at
+        return gemini_files.results(batch.id, made_at, root, version)
     made = await _generated(app, account_id, file_id)
     if made is None:
         return gemini_files.uploaded(await _uploaded(app, account_id, file_id), root, version)
-    record, image = made
-    made_at = record.completed_at or record.created_at
-    return gemini_files.generated(image, made_at, root, version)
+    return gemini_files.generated(made.image, made.made_at, root, version)
 
 
 async def fetched(app: App, account_id: str, file_id: str) -> Blob:
-    """The bytes of a generated file; others are not given back. Raises Refusal."""
+    """The bytes of a picture that was made here; uploads are not given back. Raises Refusal."""
     made = await _generated(app, account_id, file_id)
     if made is None:
         await _uploaded(app, account_id, file_id)
         raise gemini_files.not_generated()
-    blob = await app.storage.get(made[1].name)
+    blob = await app.storage.get(made.image.name)
     if blob is None:
         raise gemini_files.no_permission(file_id)
     return blob
@@ -129,9 +132,13 @@ async def fetched(app: App, account_id: str, file_id: str) -> Blob:
 
 async def forget(app: App, account_id: str, file_id: str) -> None:
     """Delete an uploaded file. Raises Refusal."""
+    batch = await google_batches.behind(app, account_id, file_id)
     made = await _generated(app, account_id, file_id)
+    if batch is not None or (made is not None and made.request_id is None):
+        said = "What a batch brought stays with it."
+        raise Refusal(400, said, status="FAILED_PRECONDITION")
     if made is not None:
-        said = f"A generated file goes with its request: DELETE /account/requests/{made[0].id}"
+        said = f"A generated file goes with its request: DELETE /account/requests/{made.request_id}"
         raise Refusal(400, said, status="FAILED_PRECONDITION")
     if not await files.delete(app, account_id, file_id):
         raise gemini_files.no_permission(file_id)
@@ -144,19 +151,41 @@ async def _uploaded(app: App, account_id: str, file_id: str) -> File:
     return file
 
 
-async def _generated(app: App, account_id: str, file_id: str) -> tuple[Record, Image] | None:
-    """The account's picture of that file id, and its request; None for an uploaded file's id.
-    Raises Refusal."""
+@dataclass(frozen=True)
+class _Generated:
+    """A picture that was made here, when, and by which request; None for a batch's item."""
+
+    image: Image
+    made_at: datetime
+    request_id: str | None
+
+
+async def _generated(app: App, account_id: str, file_id: str) -> _Generated | None:
+    """The account's picture of that file id; None for the id of any other file. Raises Refusal."""
     image_id = gemini_files.image_of(file_id)
     request_id = names.request_of(image_id) if image_id else None
-    if request_id is None:
+    if image_id is None or request_id is None:
         return None
+    batch_id = names.batch_of(request_id)
+    if batch_id is not None:
+        return await _of_batch(app, account_id, batch_id, image_id)
     record = await app.records.request(account_id, request_id)
     images = record.images if record else ()
     image = next((image for image in images if image.id == image_id), None)
     if record is None or image is None:
         raise gemini_files.no_permission(file_id)
-    return record, image
+    return _Generated(image, record.completed_at or record.created_at, request_id)
+
+
+async def _of_batch(app: App, account_id: str, batch_id: str, image_id: str) -> _Generated:
+    """The picture of a batch's item, as storage knows it."""
+    name = names.picture(image_id) or ""
+    batch = await app.records.batch(account_id, batch_id)
+    found = await app.storage.describe(name) if batch else None
+    if batch is None or found is None:
+        raise gemini_files.no_permission(gemini_files.file_of(image_id))
+    image = Image(image_id, name, found.content_type, 0, 0, found.size_bytes, "")
+    return _Generated(image, batch.completed_at or batch.created_at, None)
 
 
 def _commands(headers: Mapping[str, str]) -> set[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,8 +16,9 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from functions import account, http
-from shared import errors, openapi
+import main
+from functions import account, batch, http
+from shared import batch_lines, errors, openapi, sweep
 from shared.body import EditBody
 from tests.darkroom import TEST_KEY, Darkroom, mask, photo, play
 from tests.upstream import picture, refusal, withheld
@@ -61,8 +65,12 @@ def as_described(answer: httpx.Response) -> httpx.Response:
     assert response, where
     if "content" in response:
         content = response["content"][answer.headers["content-type"]]
-        if "schema" in content:
-            check(content["schema"], answer.json())
+        schema = content.get("schema", {})
+        if "contentSchema" in schema:
+            for line in answer.text.splitlines():
+                check(schema["contentSchema"], json.loads(line))
+        elif schema:
+            check(schema, answer.json())
     else:
         assert not answer.content, where
     if answer.status_code >= 400:
@@ -95,7 +103,9 @@ def test_operations_are_told_apart_and_have_a_known_tag() -> None:
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch("[a-z_]+", one) for one in ids)
     tags = {tag["name"] for tag in DOCUMENT["tags"]}
-    assert {tag for _, _, operation in operations() for tag in operation["tags"]} == tags
+    told = [item["post"] for item in DOCUMENT["webhooks"].values()]
+    listed = [*(operation for _, _, operation in operations()), *told]
+    assert {tag for operation in listed for tag in operation["tags"]} == tags
 
 
 def test_parameters_of_paths_are_declared_once_and_required() -> None:
@@ -108,10 +118,26 @@ def test_parameters_of_paths_are_declared_once_and_required() -> None:
 
 
 def test_every_operation_can_succeed_and_can_break() -> None:
+    deferred = ("/generate", "/edit", "/three_d")
     for _, path, operation in operations():
         statuses = set(operation["responses"])
         assert "500" in statuses, path
-        assert len([s for s in statuses if s.startswith("2")]) == 1, path
+        succeeded = {s for s in statuses if s.startswith("2")}
+        assert succeeded == {"200", "202"} if path in deferred else len(succeeded) == 1, path
+
+
+def test_what_callers_can_reach_is_described_and_nothing_else() -> None:
+    ours = {"provider_webhook", "run_request", "batch_callback", "on_upload", "sweep"}
+    deployed = {name for name in vars(main) if not name.startswith("_")}
+    assert {path.split("/")[1] for path in DOCUMENT["paths"]} == deployed - ours
+    for name in deployed - ours - {"openai", "gemini"}:
+        served = importlib.import_module(f"functions.{name}").APP
+        paths = {route.path.removesuffix("/") for mount in served.routes if mount.path == f"/{name}"
+                 for route in getattr(mount, "routes", [])}  # fmt: skip
+        described = {
+            p.removeprefix(f"/{name}") for p in DOCUMENT["paths"] if p.split("/")[1] == name
+        }
+        assert paths == described, name
 
 
 def test_an_operation_lists_the_errors_it_can_give_and_no_others() -> None:
@@ -122,12 +148,15 @@ def test_an_operation_lists_the_errors_it_can_give_and_no_others() -> None:
     work = {400, 401, 402, 404, 409, 410, 413, 422, 429, 500, 502, 503, 504}
     assert refusals("post", "/generate") == work
     assert refusals("post", "/edit") == work | {415}
+    assert refusals("post", "/three_d") == work - {409} | {415}
+    assert refusals("post", "/batch") == {400, 401, 402, 404, 413, 422, 429, 500, 503}
+    assert refusals("get", "/batch/{id}/results") == {401, 404, 500}
     assert refusals("get", "/models") == {400, 500}
     assert refusals("get", "/models/{id}") == {404, 500}
     assert refusals("post", "/models/estimate") == {400, 404, 410, 413, 500}
     assert refusals("get", "/account") == {401, 500}
     assert refusals("get", "/account/images/{id}") == {401, 403, 404, 500}
-    assert refusals("put", "/account/uploads/{id}") == {400, 403, 413, 500}
+    assert refusals("put", "/account/uploads/{id}") == {400, 403, 413, 429, 500, 503}
     together = {status for method, path, _ in operations() for status in refusals(method, path)}
     # What a surface has not got yet is no error of ours.
     assert together == {error.status for error in errors.every()} | {501}
@@ -151,7 +180,10 @@ def test_waiting_and_replays_are_told_in_headers() -> None:
             headers = set(response.get("headers", {}))
             assert ("Retry-After" in headers) == (status in ("409", "429", "503"))
             ours = {"x-request-id", "Idempotent-Replayed"}
-            assert ours <= headers if path in ("/generate", "/edit") else not ours & headers
+            requests = path in ("/generate", "/edit", "/three_d")
+            assert ours <= headers if requests else not ours & headers
+            assert ("Location" in headers) == (status == "202")
+            assert ("Preference-Applied" in headers) == (status == "202" and requests)
 
 
 def test_only_public_operations_need_no_key() -> None:
@@ -180,6 +212,30 @@ def test_query_parameters_say_what_the_functions_take() -> None:
     assert models["sort"]["enum"] == ["price", "speed"]
     key = parameters("post", "/generate")["Idempotency-Key"]
     assert (key["minLength"], key["maxLength"]) == (1, http.MAX_KEY_LENGTH)
+    deferring = {
+        path for _, path, o in operations() for p in o["parameters"] if p["name"] == "Prefer"
+    }
+    assert deferring == {"/generate", "/edit"}
+    batches = parameters("get", "/batch")
+    assert (batches["limit"]["maximum"], set(batches)) == (batch.MAX_LISTED, {"limit", "cursor"})
+
+
+def test_items_of_a_batch_have_the_fields_that_are_described() -> None:
+    item = DOCUMENT["components"]["schemas"]["BatchItemBody"]
+    whole = {"custom_id": "a", "prompt": "x", "n": 1, "images": [{"image_id": "img_a_0"}]}
+    check(item, whole)
+    parse = batch_lines.native({})
+    assert parse(json.dumps(whole).encode()).request.operation == "edit"
+    for name in set(EditBody.model_fields) - set(whole):
+        fields = {**whole, name: None}
+        if name in item["properties"]:
+            parse(json.dumps(fields).encode())
+            continue
+        with pytest.raises(errors.InvalidRequest) as refused:
+            parse(json.dumps(fields).encode())
+        assert refused.value.param == name
+    defaults = DOCUMENT["components"]["schemas"]["BatchDefaultsBody"]["properties"]
+    assert set(defaults) == set(item["properties"]) - {"custom_id"}
 
 
 def test_an_edit_in_parts_has_every_field_and_its_files() -> None:
@@ -302,6 +358,69 @@ def test_answers_about_an_account_are_as_described(tmp_path: Path) -> None:
             deleted = await darkroom.client.delete(own, headers=AUTH)
             assert as_described(deleted).status_code == status
         assert as_described(await darkroom.get(image)).status_code == 404
+
+    play(tmp_path, story)
+
+
+@pytest.mark.pictures
+def test_what_is_made_later_is_answered_as_described(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        model = {"model": "trellis-2", "images": [{"b64_json": b64encode(photo()).decode()}]}
+        asked: list[tuple[str, dict[str, Any]]] = [("/generate", CUP), ("/three_d", model)]
+        for path, body in asked:
+            sent = {"prefer": "respond-async", "idempotency_key": path}
+            later = as_described(await darkroom.post(path, body, **sent))
+            assert later.status_code == 202, later.text
+            for _ in range(20):
+                await darkroom.deliver()
+                found = as_described(await darkroom.get(later.headers["location"])).json()
+                if found["completed_at"]:
+                    break
+                darkroom.pass_time(timedelta(minutes=1))
+                await sweep.sweep(darkroom.app, darkroom.now)
+            assert found["status"] == "succeeded", found
+            [made] = found["images"] or found["assets"]
+            assert as_described(await darkroom.client.get(made["url"])).status_code == 200
+            again = as_described(await darkroom.post(path, body, **sent))
+            assert again.status_code == 200
+        wrong = as_described(await darkroom.post("/three_d", {**model, "images": []}))
+        assert wrong.status_code == 400
+        queued = as_described(await darkroom.post("/generate", CUP, prefer="respond-async"))
+        for status in (200, 400):
+            cancelled = await darkroom.post(f"{queued.headers['location']}/cancel", {})
+            assert as_described(cancelled).status_code == status
+
+    play(tmp_path, story)
+
+
+@pytest.mark.pictures
+def test_answers_about_batches_are_as_described(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        model = {"model": "nano-banana-pro", "mode": "fanout"}
+        items = [
+            {"custom_id": "a", "prompt": "a cup"},
+            {"custom_id": "b", "prompt": "a cup [sandbox:blocked]"},
+        ]
+        bad: list[dict[str, Any]] = [{"items": [{"prompt": "a"}]}, {"items": []}]
+        for change in (*bad, {"upload_id": "upl_none"}):
+            refused = as_described(await darkroom.post("/batch", {**model, **change}))
+            assert refused.status_code in (400, 404)
+        sent = {"idempotency_key": "one"}
+        taken = as_described(await darkroom.post("/batch", {**model, "items": items}, **sent))
+        other = {**model, "items": items[:1]}
+        assert as_described(await darkroom.post("/batch", other, **sent)).status_code == 422
+        own = taken.headers["location"]
+        assert as_described(await darkroom.get(f"{own}/results")).text == ""
+        await darkroom.deliver()
+        assert as_described(await darkroom.get(own)).json()["counts"]["failed"] == 1
+        results = as_described(await darkroom.get(f"{own}/results"))
+        assert len(results.text.splitlines()) == 2
+        as_described(await darkroom.get("/batch"))
+        as_described(await darkroom.get("/batch", limit="101"))
+        assert as_described(await darkroom.post(f"{own}/cancel", {})).status_code == 400
+        assert as_described(await darkroom.get("/batch/bat_none")).status_code == 404
+        next_one = as_described(await darkroom.post("/batch", other)).headers["location"]
+        assert as_described(await darkroom.post(f"{next_one}/cancel", {})).status_code == 200
 
     play(tmp_path, story)
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic_core import to_json
 
-from shared.domain import Json, Record, Usage
+from shared.domain import Json, Problem, Usage
 from shared.errors import ContentBlocked, DarkroomError, NoImage
 from shared.providers import Inline
 from shared.surfaces import Shown
@@ -50,9 +50,27 @@ FINISH_REASONS = (
 """Those of an answer that came to nothing."""
 
 
+class Made(Protocol):
+    """What an answer tells of: a request's record, or what became of a batch's item. `id` is the
+    request's, or the item's as if it were one; `n` pictures were asked for."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def text(self) -> str | None: ...
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def error(self) -> Problem | None: ...
+
+
 @dataclass(frozen=True)
 class Rendering:
-    """What an answer depends on beside its record: whose it is, whether words are wanted, and
+    """What an answer depends on beside what was made: whose it is, whether words are wanted, and
     under which address of ours (`root`, `version`) the pictures lie."""
 
     signer: Signer
@@ -60,31 +78,31 @@ class Rendering:
     version: str
     words: bool = True
 
-    def of(self, record: Record, pictures: Sequence[Shown], error: DarkroomError | None) -> Reply:
+    def of(self, made: Made, pictures: Sequence[Shown], error: DarkroomError | None) -> Reply:
         """The answer to a request that ended with these pictures, or with an error of the kind
         that `is_answer` says is none to Google."""
-        reply = Reply(record.model, record.id.removeprefix("req_"), counts(record.usage))
+        reply = Reply(made.model, made.id.removeprefix("req_"), counts(made.usage))
         if error is not None:
             return _without_picture(reply, error)
-        return replace(reply, candidates=tuple(self._candidates(record, pictures)))
+        return replace(reply, candidates=tuple(self._candidates(made, pictures)))
 
-    def _candidates(self, record: Record, pictures: Sequence[Shown]) -> Iterable[Candidate]:
+    def _candidates(self, made: Made, pictures: Sequence[Shown]) -> Iterable[Candidate]:
         """One for each picture that was asked for, or one with all that came of one."""
-        parts = [self._picture(record, n, shown) for n, shown in enumerate(pictures)]
-        grouped = [parts] if record.n == 1 else [[part] for part in parts]
-        if record.text and self.words and pictures:
-            signature = self.signer.sign(record.id, 0, pictures[0].image)
-            grouped[0] = [{"text": record.text, "thoughtSignature": signature}, *grouped[0]]
+        parts = [self._picture(made, n, shown) for n, shown in enumerate(pictures)]
+        grouped = [parts] if made.n == 1 else [[part] for part in parts]
+        if made.text and self.words and pictures:
+            signature = self.signer.sign(made.id, 0, pictures[0].image)
+            grouped[0] = [{"text": made.text, "thoughtSignature": signature}, *grouped[0]]
         for group in grouped:
             yield Candidate(tuple(group), "STOP")
-        if len(pictures) < record.n:
-            filtered = record.error is not None and record.error.code == "partially_blocked"
-            message = record.error.message if record.error else ""
+        if len(pictures) < made.n:
+            filtered = made.error is not None and made.error.code == "partially_blocked"
+            message = made.error.message if made.error else ""
             yield Candidate(reason="IMAGE_SAFETY" if filtered else "OTHER", message=message)
 
-    def _picture(self, record: Record, number: int, shown: Shown) -> dict[str, Json]:
+    def _picture(self, made: Made, number: int, shown: Shown) -> dict[str, Json]:
         image = shown.image
-        signature = self.signer.sign(record.id, number, image)
+        signature = self.signer.sign(made.id, number, image)
         if shown.b64_json is not None:
             data: Json = {"mimeType": image.content_type, "data": shown.b64_json}
             return {"inlineData": data, "thoughtSignature": signature}

@@ -55,6 +55,7 @@ _FIELDS = {
     "options.google_search": "tools",
     "options.image_search": "tools",
     "options.thinking_level": f"{_CONFIG}.thinking_config.thinking_level",
+    "webhook_url": "batch.webhook_config.uris",
 }
 """Our field → Google's in GenerateContentRequest. Other options keep their names."""
 _PARAMETERS = {
@@ -143,9 +144,10 @@ def unknown_path() -> Refusal:
     return Refusal(404, "Requested entity was not found.")
 
 
-def unimplemented() -> Refusal:
-    """The error for what Google has and this installation has not."""
-    return Refusal(501, "Operation is not implemented, or supported, or enabled.")
+def unimplemented(instead: str) -> Refusal:
+    """The error for what Google has and this installation has not, with what there is instead."""
+    said = "Operation is not implemented, or supported, or enabled."
+    return Refusal(501, f"{said} {instead}")
 
 
 def no_key() -> Refusal:
@@ -164,11 +166,12 @@ def bad_key() -> Refusal:
 def _invalid(error: DarkroomError, place: Place) -> Refusal:
     if error.param is None:
         return Refusal(400, error.message)
-    return refused([(_field(error.param, place), error.message)])
+    return refused([(field_of(error.param, place), error.message)])
 
 
-def _field(param: str, place: Place) -> str:
-    """ "images[1].url" → "contents"; "options.top_p" → "generation_config.top_p"."""
+def field_of(param: str, place: Place) -> str:
+    """Google's name of a field of ours: "images[1].url" → "contents", "options.top_p" →
+    "generation_config.top_p"."""
     known = _PARAMETERS if place.verb == "predict" else _FIELDS
     within = "parameters" if place.verb == "predict" else _CONFIG
     if param.startswith("options.") and param not in known:

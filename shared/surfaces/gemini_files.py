@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shared.domain import Image, Json
 from shared.surfaces import Support
-from shared.surfaces.google_json import Message, Refusal, cut
+from shared.surfaces.google_json import Message, Refusal, cut, stamp
 
 if TYPE_CHECKING:
     # The sandbox, which reads this too, keeps no files in storage.
@@ -39,17 +39,20 @@ SUPPORT: Support = {
     },
     "GET /{version}/files/{file}": {},
     "GET /{version}/files/{file}:download": {
-        "alt": ("honoured", "media; uploaded files are not given back, as at Google"),
+        "alt": ("honoured", "media: pictures, and batches' answers; uploads stay, as at Google"),
     },
     "GET /download/{version}/files/{file}:download": {
-        "alt": ("honoured", "media; uploaded files are not given back, as at Google"),
+        "alt": ("honoured", "media: pictures, and batches' answers; uploads stay, as at Google"),
     },
     "DELETE /{version}/files/{file}": {},
 }
 
 _NAME = re.compile(r"files/([a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?)")
-_MADE = re.compile(r"img([a-z2-7]{26})n([0-9]{1,4})")
-"""A picture's file id. Without a dash: SDKs cut the id in a URI off at the first one."""
+_MADE = re.compile(r"img([a-z2-7]{26})(?:i([0-9]{1,5}))?n([0-9]{1,4})")
+"""A picture's file id: of a request, or of a batch and an item of it. Without a dash: SDKs cut the
+id in a URI off at the first one."""
+_RESULTS = re.compile(r"batch-([a-z2-7]{26})")
+JSONL = "application/jsonl"
 
 
 class FileMessage(Message):
@@ -69,12 +72,13 @@ class StartMessage(Message):
 
 @dataclass(frozen=True)
 class Resource:
-    """A file as JSON shows it; `sha256` is in hex. A `download_uri` has what was generated."""
+    """A file as JSON shows it; `sha256` is in hex. A `download_uri` has what was generated, and no
+    `size_bytes` what is made while it is read."""
 
     name: str
     display_name: str
     mime_type: str
-    size_bytes: int
+    size_bytes: int | None
     sha256: str
     created_at: datetime
     expires_at: datetime | None
@@ -87,10 +91,10 @@ class Resource:
             "name": self.name,
             "displayName": self.display_name,
             "mimeType": self.mime_type,
-            "sizeBytes": str(self.size_bytes),
-            "createTime": _time(self.created_at),
-            "updateTime": _time(self.created_at),
-            "expirationTime": _time(self.expires_at) if self.expires_at else "",
+            "sizeBytes": "" if self.size_bytes is None else str(self.size_bytes),
+            "createTime": stamp(self.created_at),
+            "updateTime": stamp(self.created_at),
+            "expirationTime": stamp(self.expires_at) if self.expires_at else "",
             # Google's hash is the base64 of the digest's hexadecimal text.
             "sha256Hash": base64.b64encode(self.sha256.encode()).decode(),
             "uri": self.uri,
@@ -131,16 +135,46 @@ def generated(image: Image, made_at: datetime, root: str, version: str) -> dict[
     ).body()
 
 
+def results(batch_id: str, made_at: datetime, root: str, version: str) -> dict[str, Json]:
+    """The answers of a batch, whose size nobody knows before they were read."""
+    name = f"files/{results_file(batch_id)}"
+    return Resource(
+        name=name,
+        display_name="",
+        mime_type=JSONL,
+        size_bytes=None,
+        sha256="",
+        created_at=made_at,
+        expires_at=None,
+        uri=f"{root}/{version}/{name}",
+        download_uri=f"{root}/download/{version}/{name}:download?alt=media",
+    ).body()
+
+
 def file_of(image_id: str) -> str:
-    """The file id of a picture: "img_…_0" → "img…n0"."""
-    _, request, number = image_id.split("_")
-    return f"img{request}n{number}"
+    """The file id of a picture: "img_…_0" → "img…n0", "img_…-12_0" → "img…i12n0"."""
+    _, owner, number = image_id.split("_")
+    return f"img{owner.replace('-', 'i')}n{number}"
 
 
 def image_of(file_id: str) -> str | None:
-    """The picture that a file id stands for; None for that of an uploaded file."""
+    """The picture that a file id stands for; None for that of any other file."""
     found = _MADE.fullmatch(file_id)
-    return f"img_{found[1]}_{found[2]}" if found else None
+    if found is None:
+        return None
+    item = f"-{found[2]}" if found[2] else ""
+    return f"img_{found[1]}{item}_{found[3]}"
+
+
+def results_file(batch_id: str) -> str:
+    """The file id of a batch's answers: "bat_…" → "batch-…"."""
+    return f"batch-{batch_id.removeprefix('bat_')}"
+
+
+def batch_of(file_id: str) -> str | None:
+    """The batch whose answers a file id stands for; None for that of any other file."""
+    found = _RESULTS.fullmatch(file_id)
+    return f"bat_{found[1]}" if found else None
 
 
 def id_of(name: str) -> str | None:
@@ -149,7 +183,7 @@ def id_of(name: str) -> str | None:
     if not name:
         return None
     found = _NAME.fullmatch(name)
-    if found is None or image_of(found[1]):
+    if found is None or image_of(found[1]) or batch_of(found[1]):
         raise Refusal(400, "A file's name is files/ and at most 40 of a-z, 0-9 and inner dashes.")
     return found[1]
 
@@ -163,7 +197,3 @@ def no_permission(name: str) -> Refusal:
 def not_generated() -> Refusal:
     """The error for downloading what was uploaded."""
     return Refusal(400, "Only files with source GENERATED can be downloaded.")
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

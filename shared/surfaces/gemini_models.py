@@ -25,9 +25,8 @@ SUPPORT: Support = {
         "contents": ("honoured", "an estimate: four characters are a token"),
         "generateContentRequest": ("honoured", "its contents and systemInstruction"),
     },
-    "POST /{version}/models/{model}:batchGenerateContent": {"batch": ("refused", "not yet")},
 }
-METHODS = ("generateContent", "countTokens", "predict")
+METHODS = ("generateContent", "countTokens", "predict", "batchGenerateContent")
 DEFAULT_OUTPUT_TOKENS = 8192
 
 

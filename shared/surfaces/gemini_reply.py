@@ -13,13 +13,14 @@ from shared.domain import Json
 
 @dataclass(frozen=True)
 class Counts:
-    """Tokens, as `usageMetadata` counts them."""
+    """Tokens, as `usageMetadata` counts them; those of a batch are of no tier."""
 
     text: int = 0
     sources: int = 0
     thoughts: int = 0
     words: int = 0
     image: int = 0
+    tier: str = "standard"
 
     def usage(self) -> dict[str, Json]:
         """Words that come with a picture are counted, and left out of the details."""
@@ -33,7 +34,7 @@ class Counts:
                 "promptTokensDetails": by_modality(TEXT=self.text, IMAGE=self.sources),
                 "candidatesTokensDetails": by_modality(IMAGE=self.image),
                 "thoughtsTokenCount": self.thoughts,
-                "serviceTier": "standard",
+                "serviceTier": self.tier,
             }
         )
 

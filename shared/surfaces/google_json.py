@@ -11,6 +11,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import count
 from typing import Annotated, TypeVar
 
@@ -33,6 +34,21 @@ STATUSES = {
     504: "DEADLINE_EXCEEDED",
 }
 """HTTP status → google.rpc.Code, where an error does not say another."""
+CODES = {
+    "CANCELLED": 1,
+    "INVALID_ARGUMENT": 3,
+    "DEADLINE_EXCEEDED": 4,
+    "NOT_FOUND": 5,
+    "ALREADY_EXISTS": 6,
+    "PERMISSION_DENIED": 7,
+    "RESOURCE_EXHAUSTED": 8,
+    "FAILED_PRECONDITION": 9,
+    "ABORTED": 10,
+    "UNIMPLEMENTED": 12,
+    "INTERNAL": 13,
+    "UNAVAILABLE": 14,
+}
+"""google.rpc.Code by name → its number, which stands in what is no answer of its own."""
 SCALARS = {
     "int": "TYPE_INT32",
     "greater": "TYPE_INT32",
@@ -71,6 +87,11 @@ class Refusal(Exception):
         """The error as JSON."""
         error: dict[str, Json] = {"code": self.code, "message": self.message, "status": self.status}
         return {"error": {**error, "details": list(self.details)} if self.details else error}
+
+    def entry(self) -> dict[str, Json]:
+        """The error where it is one of many. Without details: google-genai 3.4.0 takes them for
+        texts there."""
+        return {"code": CODES[self.status], "message": self.message, "status": self.status}
 
 
 def detail(kind: str, **fields: Json) -> dict[str, Json]:
@@ -217,6 +238,11 @@ def _echo(value: object) -> str:
 def cut(text: str) -> str:
     """As much of what a caller said as an error repeats."""
     return text if len(text) <= ECHO else f"{text[:ECHO]}…"
+
+
+def stamp(moment: datetime) -> str:
+    """A Timestamp."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def page_of(query: Mapping[str, str], *, default: int, most: int) -> tuple[int, str]:

@@ -32,7 +32,12 @@ _ERRORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ),
     "gemini": ("GoogleError", {"code": {"type": "integer"}, "message": _TEXT, "status": _TEXT}),
 }
-_FORMS = ("/openai/v1/images/edits",)
+_JSON, _FORM = "application/json", "multipart/form-data"
+_KINDS: Mapping[str, tuple[str, ...]] = {
+    "/openai/v1/images/edits": (_JSON, _FORM),
+    "/openai/v1/files": (_FORM,),
+}
+"""Path → what its body may be, where that is not only JSON."""
 
 
 def schemas() -> dict[str, Any]:
@@ -69,7 +74,7 @@ def _operation(
     tag = path.split("/")[1]
     words = re.findall("[A-Za-z]{2,}", path.replace("{version}", ""))
     name, _ = _ERRORS[tag]
-    error = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    error = {_JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
     wait = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
     operation: dict[str, Any] = {
         "tags": [tag],
@@ -94,7 +99,7 @@ def _operation(
         },
     }
     if method == "POST" and takes:
-        kinds = ["application/json", *(["multipart/form-data"] if path in _FORMS else [])]
+        kinds = _KINDS.get(path, (_JSON,))
         content = {kind: {"schema": {"type": "object"}} for kind in kinds}
         operation["requestBody"] = {"required": True, "content": content}
     return operation

@@ -8,17 +8,29 @@ from collections.abc import Iterator, Mapping
 from shared.surfaces import (
     Support,
     Treatment,
+    gemini_batches,
     gemini_files,
     gemini_generate,
     gemini_models,
     gemini_predict,
+    openai_batches,
     openai_chat,
+    openai_files,
     openai_images,
     openai_models,
 )
 
 SURFACES: Mapping[str, tuple[str, tuple[Support, ...]]] = {
-    "OpenAI": ("/openai", (openai_images.SUPPORT, openai_chat.SUPPORT, openai_models.SUPPORT)),
+    "OpenAI": (
+        "/openai",
+        (
+            openai_images.SUPPORT,
+            openai_chat.SUPPORT,
+            openai_models.SUPPORT,
+            openai_files.SUPPORT,
+            openai_batches.SUPPORT,
+        ),
+    ),
     "Gemini": (
         "/gemini",
         (
@@ -26,6 +38,7 @@ SURFACES: Mapping[str, tuple[str, tuple[Support, ...]]] = {
             gemini_predict.SUPPORT,
             gemini_models.SUPPORT,
             gemini_files.SUPPORT,
+            gemini_batches.SUPPORT,
         ),
     ),
 }

@@ -18,12 +18,12 @@ from shared.errors import (
     OutcomeUnknown,
     ProviderError,
 )
-from shared.generate import Answer
 from shared.links import Links
 from shared.surfaces import Shown
 from shared.surfaces.gemini_answer import Rendering, Stream, is_answer, not_begun
 from shared.surfaces.gemini_errors import Place
 from shared.surfaces.gemini_turns import Signer
+from shared.work import Answer
 from tests.surfaces.records import record, shown
 
 SIGNER = Signer(Links("https://host.test", b"a secret"), "acc_1")
