@@ -78,6 +78,8 @@ class App:
     sleep: Sleep = asyncio.sleep
     random: Random = field(default_factory=Random)
     tries: Tries = field(default_factory=Tries)
+    intakes: dict[str, asyncio.Lock] = field(default_factory=dict)
+    """By account: its batches are taken in one after another."""
     _work: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
     def spawn(self, request_id: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

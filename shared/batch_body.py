@@ -12,18 +12,24 @@ from pydantic import Field, model_validator
 from shared import batch_lines, body, names
 from shared.app import App
 from shared.batch_items import BatchAsk
-from shared.body import Body, Metadata
+from shared.body import MAX_NAME, Body, Metadata
 from shared.domain import Caller
 from shared.errors import InvalidRequest, NotFound
 from shared.storage import BadName, Missing
 
 MAX_ITEMS = 100_000
+MAX_DEFAULTS_BYTES = 64 * 2**10
+"""Of the defaults as JSON: they are read again for every item."""
+_EACH = ("images", "mask", "previous_request_id", "metadata")
+"""Fields that are an item's own or nobody's."""
 
 
 class BatchBody(Body):
     """`POST /batch`: items, or the upload that holds them as JSONL."""
 
-    model: str | None = Field(None, description="For every item that names none")
+    model: str | None = Field(
+        None, max_length=MAX_NAME, description="For every item that names none"
+    )
     defaults: dict[str, Any] = Field(
         default_factory=dict, description="Fields of /generate or /edit for every item without them"
     )
@@ -46,7 +52,7 @@ async def read(
     app: App, caller: Caller, fields: Mapping[str, Any], idempotency_key: str | None
 ) -> BatchAsk:
     """A body as what it asks for. Raises InvalidRequest, NotFound."""
-    said = await asyncio.to_thread(body.validated, BatchBody, fields)
+    said = await asyncio.to_thread(_said, fields)
     fingerprint = await asyncio.to_thread(body.fingerprint, "batch", fields, body.Files())
     defaults = {**said.defaults, **({"model": said.model} if said.model else {})}
     if said.items is not None:
@@ -64,6 +70,21 @@ async def read(
         metadata=said.metadata,
         idempotency_key=idempotency_key,
     )
+
+
+def _said(fields: Mapping[str, Any]) -> BatchBody:
+    """A body whose defaults can be every item's. Raises InvalidRequest naming the field."""
+    said = body.validated(BatchBody, fields)
+    for name in _EACH:
+        if name in said.defaults:
+            raise InvalidRequest(f"Each item has its own {name}.", param=f"defaults.{name}")
+    if said.model is not None and "model" in said.defaults:
+        raise InvalidRequest("Give model or defaults.model, not both.", param="defaults.model")
+    if len(said.model_dump_json(include={"defaults"}).encode()) > MAX_DEFAULTS_BYTES:
+        raise InvalidRequest(
+            f"The defaults have at most {MAX_DEFAULTS_BYTES} bytes as JSON.", param="defaults"
+        )
+    return said
 
 
 async def _written(items: Sequence[Mapping[str, Any]]) -> AsyncIterator[bytes]:

@@ -4,7 +4,9 @@ written down with some others, and the place in the file with them. Time is up a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 
 from shared import batch_jobs, delivery, log, names, settlement
@@ -12,24 +14,25 @@ from shared.batch_domain import Job
 from shared.batch_items import ItemResult
 from shared.batch_lines import Kept
 from shared.batch_shift import Ended, Shift, failed, with_job
-from shared.batch_transport import Door
+from shared.batch_transport import Door, is_gone
 from shared.catalogue.rows import Route
-from shared.domain import Image, Usage
+from shared.domain import Image, Picture, Usage
 from shared.errors import (
-    HTTP_STATUS,
     DarkroomError,
     ProviderError,
     ProviderUnavailable,
 )
 from shared.providers import Outcome, Progress
-from shared.results import Result
+from shared.results import Result, known
 
+_Read = Ended | ProviderUnavailable | None
 AT_ONCE = 4
 """Lines in hand: each may hold a picture of many megabytes several times over."""
 
 
 async def collect(shift: Shift, place: int) -> None:
-    """Go on with a job's results from where they were left."""
+    """Go on with a job's results from where they were left. What goes wrong on the way is tried
+    again: only what its provider has no more is lost."""
     job = shift.batch.jobs[place]
     group = shift.batch.groups[job.group]
     try:
@@ -38,7 +41,7 @@ async def collect(shift: Shift, place: int) -> None:
         collector = await _Collector.of(shift, place, door)
         complete = await collector.run(progress)
     except DarkroomError as error:
-        if error.details.get(HTTP_STATUS) == 404 or isinstance(error, ProviderError):
+        if is_gone(error):
             await batch_jobs.refused(shift, place, error)
             return
         log.event("batch.not_collected", severity="WARNING", job=job.name, cause=error.message)
@@ -58,13 +61,15 @@ class _Collector:
         self._door = door
         self._items = items
         self._offset = shift.batch.jobs[place].offset
+        self._read_any = self._offset > 0
+        self._unread = False
 
     @classmethod
     async def of(cls, shift: Shift, place: int, door: Door) -> _Collector:
         """With the items that have no result yet."""
         job = shift.batch.jobs[place]
-        items = await shift.items(job.group, job.first, job.last, whole=False)
-        return cls(shift, place, door, {str(item.index): item for item in items})
+        items = {str(item.index): item for item in await shift.items_of(job)}
+        return cls(shift, place, door, items)
 
     async def run(self, progress: Progress) -> bool:
         """Read until the end, or until time is up: whether it is the end. Raises DarkroomError,
@@ -76,7 +81,9 @@ class _Collector:
             lines = self._shift.app.batch_transport.lines(file, self._job.offset, self._door)
             if not await self._take(lines):
                 return False
-            self._offset = 0
+            if self._job.file + 1 == len(progress.files):
+                break
+            self._offset, self._read_any, self._unread = 0, False, False
             await self._save(replace(self._job, file=self._job.file + 1))
         return True
 
@@ -84,64 +91,96 @@ class _Collector:
     def _job(self) -> Job:
         return self._shift.batch.jobs[self._place]
 
-    async def _take(self, lines: AsyncIterator[tuple[bytes, int]]) -> bool:
-        """Some lines at once, written down in order; False if time was up before the last."""
-        at_hand: list[asyncio.Task[Ended | None]] = []
-        ends: list[int] = []
+    async def _take(self, lines: AsyncGenerator[tuple[bytes, int]]) -> bool:
+        """Some lines at once, written down in order; False if time was up before the last. Raises
+        ProviderUnavailable where the file stops short, with all before that written down."""
+        hand: deque[tuple[asyncio.Task[_Read], int]] = deque()
         try:
-            async for line, end in lines:
-                at_hand.append(asyncio.create_task(self._read(line)))
-                ends.append(end)
-                if len(at_hand) >= AT_ONCE:
-                    await self._write(await at_hand.pop(0), ends.pop(0))
-                    if self._shift.over:
-                        await self._write_all(at_hand, ends)
-                        return False
+            complete, fault = await self._follow(lines, hand)
+            while hand and fault is None:
+                fault = await self._write(hand)
         finally:
-            # Whatever stopped the file: what came before it counts.
-            await self._write_all(at_hand, ends)
-        return True
-
-    async def _write_all(self, at_hand: list[asyncio.Task[Ended | None]], ends: list[int]) -> None:
-        while at_hand:
-            await self._write(await at_hand.pop(0), ends.pop(0))
+            # What comes after a line that could not be written down is read again.
+            for task, _ in hand:
+                task.cancel()
+            await asyncio.gather(*(task for task, _ in hand), return_exceptions=True)
+        if fault is None and self._unread and not self._read_any:
+            fault = ProviderUnavailable("What came for the results were none.")
+            self._offset = self._job.offset
         await self._save()
+        if fault is not None:
+            raise fault
+        return complete
 
-    async def _write(self, ended: Ended | None, end: int) -> None:
+    async def _follow(
+        self, lines: AsyncGenerator[tuple[bytes, int]], hand: deque[tuple[asyncio.Task[_Read], int]]
+    ) -> tuple[bool, ProviderUnavailable | None]:
+        """Whether the end was reached, or what came in its place."""
+        ended_at = self._offset
+        async with aclosing(lines):
+            try:
+                async for line, end in lines:
+                    cut = end - ended_at == len(line) and len(line) > 0
+                    hand.append((asyncio.create_task(self._read(line, cut=cut)), end))
+                    ended_at = end
+                    if len(hand) >= AT_ONCE:
+                        fault = await self._write(hand)
+                        if fault is not None or self._shift.over:
+                            return False, fault
+            except ProviderUnavailable as error:
+                return False, error
+        return True, None
+
+    async def _write(
+        self, hand: deque[tuple[asyncio.Task[_Read], int]]
+    ) -> ProviderUnavailable | None:
+        """The oldest line in hand; a fault if the file was cut off in the middle of it."""
+        task, end = hand[0]
+        read = await task
+        hand.popleft()
+        if isinstance(read, ProviderUnavailable):
+            return read
         self._offset = end
-        if ended is not None and self._shift.add(ended):
+        if read is not None and self._shift.add(read):
             await self._save()
+        return None
 
     async def _save(self, job: Job | None = None) -> None:
         after = replace(job or self._job, offset=self._offset)
         await self._shift.save(lambda batch: with_job(batch, self._place, after))
 
-    async def _read(self, line: bytes) -> Ended | None:
+    async def _read(self, line: bytes, *, cut: bool) -> _Read:
         """A line as an item's result; None for one that is nobody's, or has been there."""
         try:
             outcome = await asyncio.to_thread(self._door.adapter.read_line, line)
         except ProviderError as error:
+            if cut:
+                return ProviderUnavailable("The results stop in the middle of a line.")
             log.event("batch.line_unread", severity="WARNING", cause=error.message)
+            self._unread = True
             return None
-        item = self._items.pop(outcome.key, None) if outcome else None
-        if outcome is None or item is None:
+        if outcome is None:
             return None
-        return await self._ended(item, outcome)
+        self._read_any = True
+        item = self._items.pop(outcome.key, None)
+        return None if item is None else await self._ended(item, outcome)
 
     async def _ended(self, item: Kept, outcome: Outcome) -> Ended:
+        transport = self._shift.app.batch_transport
         try:
-            transport = self._shift.app.batch_transport
             result = await transport.result(outcome, item.request, self._door)
-            return await stored(self._shift, item, result)
-        except DarkroomError as error:
+            pictures = await delivery.converted(item.request, result)
+        except Exception as fault:
+            error = known(fault)
             error.provider = self._door.route.provider
             return failed(item, error)
+        return await stored(self._shift, item, result, pictures)
 
 
-async def stored(shift: Shift, item: Kept, result: Result) -> Ended:
-    """A result's pictures put into storage, and what the item came to."""
+async def stored(shift: Shift, item: Kept, result: Result, pictures: tuple[Picture, ...]) -> Ended:
+    """A result's pictures put into storage, and what the item came to. Raises what storage
+    does."""
     app, owner = shift.app, names.item(shift.batch.id, item.index)
-    pictures = await delivery.converted(item.request, result)
     written = await delivery.store(app, owner, pictures, result.route)
     if not written:
         why = result.error or ProviderError("The provider's picture could not be used.")
@@ -179,11 +218,17 @@ def succeeded(item: Kept, images: tuple[Image, ...], route: Route, charged_micro
 
 
 async def _finish(shift: Shift, place: int, progress: Progress, door: Door) -> None:
-    """Close a job: an item that its results leave out has failed."""
+    """Close a job: an item that its results leave out has failed, once they were asked for again
+    from their end on, for a file may stop short without a sign."""
     job = shift.batch.jobs[place]
+    left_out = await shift.items_of(job)
+    if left_out and progress.state == "succeeded" and progress.files and not job.again:
+        later = replace(job, again=True, look_at=shift.now + batch_jobs.REST)
+        await shift.save(lambda batch: with_job(batch, place, later))
+        return
     why, cancelled = _left_out(shift, progress)
     why.provider = door.route.provider
-    for item in await shift.items(job.group, job.first, job.last, whole=False):
+    for item in left_out:
         if shift.add(failed(item, why, cancelled=cancelled)):
             await shift.save()
     closed = replace(job, state="closed", look_at=None)
@@ -200,7 +245,10 @@ def _left_out(shift: Shift, progress: Progress) -> tuple[DarkroomError, bool]:
     return ProviderError(said), False
 
 
-async def _counted(lines: tuple[bytes, ...], offset: int) -> AsyncIterator[tuple[bytes, int]]:
-    """Lines at hand, from that number on, each with the number after it."""
-    for number, line in enumerate(lines[offset:], offset):
-        yield line, number + 1
+async def _counted(lines: tuple[bytes, ...], offset: int) -> AsyncGenerator[tuple[bytes, int]]:
+    """Lines at hand, from that byte of all of them on, each with its end."""
+    end = 0
+    for line in lines:
+        end += len(line) + 1
+        if end > offset:
+            yield line, end

@@ -21,34 +21,41 @@ Mode = Literal["provider", "fanout"]
 class Group:
     """The items of a batch that go the same way: made by `route` in a provider's batches, or one
     call each (`mode` "fanout", whose route is only the first choice). They lie in `chunks` objects,
-    of which the first `sent` have been handed over; `rests` counts the pauses taken in a row."""
+    of which the first `sent` have been handed over, and of the next the items before the one at
+    place `low` of the batch; `rests` counts the pauses taken in a row."""
 
     mode: Mode
     route: str
     items: int
     chunks: int
     sent: int = 0
+    low: int = 0
     rests: int = 0
     rest_until: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """A provider's batch, made of the chunks `first` to `last` (excluded) of a group.
+    """A provider's batch, made of the items at the places `low` to `high` (excluded) of the batch
+    that lie in the chunks `first` to `last` (excluded) of a group.
 
     It is "sending" until its `token` is known, then "running", then "ended" and its results are
-    collected: file number `file`, from byte `offset` on. "closed" is its end; `outcome` says what
+    collected: file number `file`, from byte `offset` on, whose end is asked for `again` where items
+    are missing. "closed" is its end; `outcome` says what
     the provider called it."""
 
     group: int
     first: int
     last: int
+    low: int
+    high: int
     state: Literal["sending", "running", "ended", "closed"]
     name: str
     token: str = ""
     look_at: datetime | None = None
     file: int = 0
     offset: int = 0
+    again: bool = False
     outcome: Literal["", "succeeded", "failed", "cancelled", "expired"] = ""
 
 

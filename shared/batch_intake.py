@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from shared import batch_lines, jsonl, names, pricing, routing
+from shared import batch_lines, json_size, jsonl, names, pricing, routing
 from shared.app import App
 from shared.batch_domain import Group, Mode
 from shared.batch_items import BatchAsk, Item
@@ -23,9 +23,9 @@ MAX_LINE_BYTES = 96 * 2**20
 MAX_GROUPS = 64
 CHUNK_ITEMS = 500
 CHUNK_BYTES = 4 * 2**20
-REMOTE_BYTES = 2**18
-"""What an image that is only named weighs in a chunk: all of one are loaded together."""
+MAX_BLANK = 100_000
 MAX_TOLD = 100
+MAX_TOLD_LENGTH = 300
 _AT_ONCE = 100
 _AT_ONCE_BYTES = 2**20
 
@@ -88,6 +88,7 @@ class Reader:
         self._problems: list[Mapping[str, Json]] = []
         self._bad = 0
         self._total = 0
+        self._bytes = 0
         self._held = 0
         self._listed = 0
 
@@ -115,20 +116,21 @@ class Reader:
 
     async def _read(self) -> None:
         async for numbered in _together(jsonl.lines(self._ask.source, MAX_LINE_BYTES)):
-            for number, line, understood in await asyncio.to_thread(self._understand, numbered):
+            for number, understood in await asyncio.to_thread(self._understand, numbered):
                 if isinstance(understood, DarkroomError):
                     self._tell(number, understood)
                 else:
-                    await self._take(number, line, *understood)
+                    await self._take(number, *understood)
 
     def _understand(
         self, numbered: list[tuple[int, bytes]]
-    ) -> list[tuple[int, int, tuple[Item, Way] | DarkroomError]]:
-        """Some lines, on a thread: number, weight, and what it is or why it is nothing."""
-        return [(number, len(line), self._one(line)) for number, line in numbered]
+    ) -> list[tuple[int, tuple[Item, Way] | DarkroomError]]:
+        """Some lines, on a thread: number, and what it is or why it is nothing."""
+        return [(number, self._one(line)) for number, line in numbered]
 
     def _one(self, line: bytes) -> tuple[Item, Way] | DarkroomError:
         try:
+            json_size.check_values(line)
             item = self._ask.parse(line)
             self._app.blocklist.check(item.request)
             return item, self._way(item.request)
@@ -171,10 +173,14 @@ class Reader:
     def _free(self, way: Way) -> Way:
         return replace(way, held_micros=0) if self._ask.caller.test else way
 
-    async def _take(self, number: int, weight: int, item: Item, way: Way) -> None:
+    async def _take(self, number: int, item: Item, way: Way) -> None:
         if item.custom_id in self._seen:
             again = InvalidRequest("This custom_id is there twice.", param="custom_id")
             self._tell(number, again)
+            return
+        if way.key not in self._groups and len(self._groups) >= MAX_GROUPS:
+            ways = f"A batch goes at most {MAX_GROUPS} ways: send fewer models in one."
+            self._tell(number, InvalidRequest(ways, param="model"))
             return
         self._seen.add(item.custom_id)
         index = self._total
@@ -182,23 +188,20 @@ class Reader:
         if self._bad:
             # Nothing of it will be made: the lines are only looked at.
             return
-        group = self._group(way)
+        group = self._groups.setdefault(way.key, _Group(way))
         self._held += way.held_micros
         self._listed += way.listed_micros
         kept = Kept(index, item.custom_id, way.held_micros, item.request)
-        group.waiting.append(await asyncio.to_thread(batch_lines.keep, kept))
+        line = await asyncio.to_thread(batch_lines.keep, kept)
+        # With what the batch's defaults add to every item.
+        self._bytes += len(line)
+        if self._bytes > MAX_BYTES:
+            raise PayloadTooLarge(f"The items have more than {MAX_BYTES} bytes.", param="items")
+        group.waiting.append(line)
         group.items += 1
-        named = sum(ref.data is None for ref in item.request.refs)
-        group.weight += weight + named * REMOTE_BYTES
+        group.weight += len(line)
         if len(group.waiting) >= CHUNK_ITEMS or group.weight >= CHUNK_BYTES:
             await self._flush(list(self._groups).index(way.key), group)
-
-    def _group(self, way: Way) -> _Group:
-        if way.key not in self._groups and len(self._groups) >= MAX_GROUPS:
-            raise InvalidRequest(
-                f"A batch goes at most {MAX_GROUPS} ways: send fewer models in one.", param="model"
-            )
-        return self._groups.setdefault(way.key, _Group(way))
 
     async def _flush(self, number: int, group: _Group) -> None:
         if not group.waiting:
@@ -218,7 +221,9 @@ class Reader:
     def _tell(self, number: int, error: DarkroomError) -> None:
         self._bad += 1
         if len(self._problems) < MAX_TOLD:
-            told = {"line": number, "param": error.param, "message": error.message}
+            param = error.param[:MAX_TOLD_LENGTH] if error.param else None
+            message = error.message[:MAX_TOLD_LENGTH]
+            told: Mapping[str, Json] = {"line": number, "param": param, "message": message}
             self._problems.append(told)
 
     def _refusal(self) -> BadItems:
@@ -236,12 +241,18 @@ async def _together(
     lines: AsyncIterator[tuple[bytes, int]],
 ) -> AsyncIterator[list[tuple[int, bytes]]]:
     """Lines that are not empty, numbered from 1, some at once. Raises PayloadTooLarge."""
-    number, items, some, weight = 0, 0, [], 0
+    number, items, blank, weight = 0, 0, 0, 0
+    some: list[tuple[int, bytes]] = []
     async for line, end in lines:
         number += 1
         if end > MAX_BYTES:
             raise PayloadTooLarge(f"A batch has at most {MAX_BYTES} bytes.", param="items")
         if not line.strip():
+            blank += 1
+            if blank > MAX_BLANK:
+                raise PayloadTooLarge("The batch is mostly empty lines.", param="items")
+            if blank % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             continue
         items += 1
         if items > MAX_ITEMS:

@@ -7,20 +7,19 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared import log, provider_events, sources
-from shared.batch_domain import Job
+from shared.batch_domain import Group, Job
 from shared.batch_lines import Kept
-from shared.batch_shift import Shift, failed, running, with_group, with_job
-from shared.batch_transport import Door
+from shared.batch_shift import Shift, failed, running, with_group, with_job, without_job
+from shared.batch_transport import Door, is_gone, may_be_there
 from shared.errors import (
-    HTTP_STATUS,
     DarkroomError,
     OutcomeUnknown,
-    ProviderError,
     ProviderUnavailable,
     QuotaExceeded,
     RateLimited,
 )
 from shared.providers import Order
+from shared.results import known
 
 JOB_BYTES = 64 * 2**20
 """Of input: it is put together in memory."""
@@ -32,55 +31,75 @@ UNSEEN = timedelta(minutes=2)
 """How long a batch that was handed over may take to show up at its provider."""
 REST = timedelta(seconds=30)
 LONGEST_REST = timedelta(minutes=10)
-_LOADED_AT_ONCE = 8
+RESTS = (RateLimited, QuotaExceeded, ProviderUnavailable)
+"""What says that nothing was done, and that the same is worth another try later; not the kinds
+of it that waiting does not cure."""
+_LOADED_AT_ONCE = 4
 
 
 @dataclass
 class _Load:
-    """What goes into one job: `last` is the first chunk after it."""
+    """What goes into one job: all of the first `sent` chunks of a group, and of the next what comes
+    before the place `high`."""
 
-    last: int
+    sent: int
+    high: int
     lines: list[bytes] = field(default_factory=list)
     bytes: int = 0
     held_micros: int = 0
 
 
 async def send(shift: Shift, number: int) -> None:
-    """Hand over as many of a group's next chunks as go into one job."""
+    """Hand over as many of a group's next items as go into one job."""
     group = shift.batch.groups[number]
     try:
         door = await shift.app.batch_transport.door(group.route, shift.errand(shift.batch.id))
-        load = await _load(shift, number, door)
     except DarkroomError as error:
         await _rest(shift, number, error)
         return
-    after = replace(group, sent=load.last, rests=0, rest_until=None)
-    if not load.lines:
-        await shift.save(lambda batch: with_group(batch, number, after))
+    load = await _load(shift, number, door)
+    after = replace(group, sent=load.sent, low=load.high, rests=0, rest_until=None)
+    if not load.lines or shift.cancelled():
+        unsent = group if load.lines else after
+        await shift.save(lambda batch: with_group(batch, number, unsent))
         return
     place = len(shift.batch.jobs)
     job = Job(
         group=number,
         first=group.sent,
-        last=load.last,
+        last=min(load.sent + 1, group.chunks),
+        low=group.low,
+        high=load.high,
         state="sending",
-        name=f"{shift.batch.id}-{place}",
+        name=f"{shift.batch.id}-{place}-{shift.app.new_id()[:6]}",
         look_at=shift.now + UNSEEN,
     )
     # Written down before it is sent: after a crash it is looked for, not sent again.
     await shift.save(lambda batch: with_group(with_job(running(batch), place, job), number, after))
+    if shift.cancelled():
+        await _take_back(shift, place, None)
+        return
     order = Order(job.name, tuple(load.lines), *_callback(shift, door))
     try:
         token = await shift.app.batch_transport.send(order, load.held_micros, door)
-    except (RateLimited, QuotaExceeded, ProviderUnavailable) as error:
-        await _take_back(shift, place, error)
     except DarkroomError as error:
-        if _may_be_there(error):
-            log.event("batch.job_unknown", severity="WARNING", job=job.name, cause=error.message)
-        else:
-            await refused(shift, place, error)
+        await _not_sent(shift, place, error)
     else:
         await _sent(shift, place, token, door)
+
+
+async def _not_sent(shift: Shift, place: int, error: DarkroomError) -> None:
+    """What becomes of a job that was not plainly taken."""
+    job = shift.batch.jobs[place]
+    if type(error) in RESTS:
+        await _take_back(shift, place, error)
+    elif may_be_there(error):
+        log.event("batch.job_unknown", severity="WARNING", job=job.name, cause=error.message)
+        # It has until then to show up, however long the call took.
+        unseen = replace(job, look_at=shift.now + UNSEEN)
+        await shift.save(lambda batch: with_job(batch, place, unseen))
+    else:
+        await refused(shift, place, error)
 
 
 async def find(shift: Shift, place: int) -> None:
@@ -114,7 +133,8 @@ async def look(shift: Shift, place: int, *, stopping: bool) -> None:
         await _not_seen(shift, place, error)
         return
     if progress.state == "running":
-        wait = REST if stopping else _until_next(shift, job)
+        wait = FIRST_LOOK if stopping else _until_next(shift)
+        log.event("batch.job_running", job=job.name, finished=progress.finished)
         after = replace(job, look_at=shift.now + wait)
         await shift.save(lambda batch: with_job(batch, place, after))
         return
@@ -127,7 +147,7 @@ async def refused(shift: Shift, place: int, error: DarkroomError) -> None:
     job = shift.batch.jobs[place]
     group = shift.batch.groups[job.group]
     error.provider = error.provider or shift.app.catalogue.route(group.route).provider
-    for item in await shift.items(job.group, job.first, job.last, whole=False):
+    for item in await shift.items_of(job):
         if shift.add(failed(item, error)):
             await shift.save()
     closed = replace(job, state="closed", outcome="failed", look_at=None)
@@ -135,35 +155,47 @@ async def refused(shift: Shift, place: int, error: DarkroomError) -> None:
 
 
 async def _load(shift: Shift, number: int, door: Door) -> _Load:
-    """The next items as lines, until there are enough; what cannot be loaded has failed."""
+    """The next items as lines, until there are enough or time is up; what cannot be loaded has
+    failed."""
     group, adapter = shift.batch.groups[number], door.adapter
-    load = _Load(group.sent)
-    while load.last < group.chunks and load.bytes < min(JOB_BYTES, adapter.MAX_BYTES // 2):
-        items = await shift.items(number, load.last, load.last + 1, whole=True)
-        if load.lines and len(load.lines) + len(items) > adapter.MAX_LINES:
-            break
-        gate = asyncio.Semaphore(_LOADED_AT_ONCE)
-        lines = await asyncio.gather(*(_line(shift, item, door, gate) for item in items))
-        for item, line in zip(items, lines, strict=True):
-            if isinstance(line, DarkroomError):
-                shift.add(failed(item, line))
-                continue
-            load.lines.append(line)
-            load.bytes += len(line)
-            load.held_micros += item.held_micros
-        load.last += 1
+    load = _Load(group.sent, group.low)
+    most = min(JOB_BYTES, adapter.MAX_BYTES // 2)
+    # What is never within a day's cap would never be sent.
+    cap = None if door.errand.test else door.account.daily_usd
+    while load.sent < group.chunks:
+        items = await shift.items(number, load.sent, load.sent + 1, whole=True)
+        items = [item for item in items if item.index >= group.low]
+        for start in range(0, len(items), _LOADED_AT_ONCE):
+            some = items[start : start + _LOADED_AT_ONCE]
+            held = load.held_micros + sum(item.held_micros for item in some)
+            full = load.bytes >= most or len(load.lines) + len(some) > adapter.MAX_LINES
+            dear = cap is not None and held > cap
+            if shift.over or (load.lines and (full or dear)):
+                return load
+            await _take(shift, load, some, door)
+        load.sent += 1
     return load
 
 
-async def _line(
-    shift: Shift, item: Kept, door: Door, gate: asyncio.Semaphore
-) -> bytes | DarkroomError:
-    async with gate:
-        try:
-            request = await sources.load(item.request, shift.loader)
-            return await shift.app.batch_transport.line(str(item.index), request, door)
-        except DarkroomError as error:
-            return error
+async def _take(shift: Shift, load: _Load, items: list[Kept], door: Door) -> None:
+    lines = await asyncio.gather(*(_line(shift, item, door) for item in items))
+    for item, line in zip(items, lines, strict=True):
+        if isinstance(line, DarkroomError):
+            if shift.add(failed(item, line)):
+                await shift.save()
+            continue
+        load.lines.append(line)
+        load.bytes += len(line)
+        load.held_micros += item.held_micros
+    load.high = items[-1].index + 1
+
+
+async def _line(shift: Shift, item: Kept, door: Door) -> bytes | DarkroomError:
+    try:
+        request = await sources.load(item.request, shift.loader)
+        return await shift.app.batch_transport.line(str(item.index), request, door)
+    except Exception as fault:
+        return known(fault)
 
 
 def _callback(shift: Shift, door: Door) -> tuple[str | None, dict[str, str]]:
@@ -186,30 +218,30 @@ async def _sent(shift: Shift, place: int, token: str, door: Door) -> None:
 
 
 async def _take_back(shift: Shift, place: int, error: DarkroomError | None) -> None:
-    """A job that is not at its provider, for sure: its chunks are still to be sent, after a rest
-    where the provider has no room."""
+    """Forget a job that is not at its provider, for sure: its items are still to be sent, after a
+    rest where the provider has no room. No later items of its group are, until it is known."""
     job = shift.batch.jobs[place]
-    group = shift.batch.groups[job.group]
-    gone = replace(job, state="closed", last=job.first, look_at=None)
-    rest = replace(group, sent=min(group.sent, job.first))
+    again = replace(shift.batch.groups[job.group], sent=job.first, low=job.low)
     if error is not None:
-        rest = replace(
-            rest, rests=group.rests + 1, rest_until=shift.now + pause(group.rests, error)
-        )
-    await shift.save(lambda batch: with_group(with_job(batch, place, gone), job.group, rest))
+        again = _rested(shift, again, error)
+    await shift.save(lambda batch: with_group(without_job(batch, place), job.group, again))
 
 
 async def _rest(shift: Shift, number: int, error: DarkroomError) -> None:
-    group = shift.batch.groups[number]
+    rested = _rested(shift, shift.batch.groups[number], error)
+    await shift.save(lambda batch: with_group(batch, number, rested))
+
+
+def _rested(shift: Shift, group: Group, error: DarkroomError) -> Group:
     log.event("batch.rests", severity="WARNING", batch=shift.batch.id, cause=error.message)
-    rest = replace(group, rests=group.rests + 1, rest_until=shift.now + pause(group.rests, error))
-    await shift.save(lambda batch: with_group(batch, number, rest))
+    until = shift.now + pause(group.rests, error)
+    return replace(group, rests=group.rests + 1, rest_until=until)
 
 
 async def _not_seen(shift: Shift, place: int, error: DarkroomError) -> None:
     """A look that told nothing, unless it is that the provider knows no such batch."""
     job = shift.batch.jobs[place]
-    if error.details.get(HTTP_STATUS) == 404 or shift.now >= shift.batch.expires_at + LONGEST_LOOK:
+    if is_gone(error):
         lost = OutcomeUnknown("The provider does not know this batch any more.")
         await refused(shift, place, lost)
         return
@@ -224,15 +256,8 @@ def pause(rests: int, error: DarkroomError) -> timedelta:
     return max(asked, min(LONGEST_REST, REST * float(2 ** min(rests, 10))))
 
 
-def _until_next(shift: Shift, job: Job) -> timedelta:
+def _until_next(shift: Shift) -> timedelta:
     """Often at first, then less: small batches take minutes, large ones hours."""
     age_s = (shift.now - shift.batch.created_at).total_seconds()
     eighth = timedelta(seconds=age_s / 8)
     return sorted((FIRST_LOOK, eighth, LONGEST_LOOK))[1]
-
-
-def _may_be_there(error: DarkroomError) -> bool:
-    status = error.details.get(HTTP_STATUS)
-    return isinstance(error, OutcomeUnknown) or (
-        isinstance(error, ProviderError) and (not isinstance(status, int) or status >= 500)
-    )

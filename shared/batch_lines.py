@@ -18,7 +18,7 @@ from shared.errors import InvalidRequest
 
 MAX_ID = 255
 _EDITS = ("images", "mask", "previous_request_id")
-_ALONE = ("webhook_url", "delivery", "cache", "timeout_s")
+_ALONE = ("webhook_url", "delivery", "cache", "timeout_s", "metadata")
 """Fields of a request that somebody waits for, or that stands alone."""
 
 
@@ -86,7 +86,7 @@ def kept(data: bytes, *, whole: bool) -> list[Kept]:
 
 def _light(said: dict[str, Any]) -> dict[str, Any]:
     refs: list[dict[str, str]] = [{} for _ in said["request"]["refs"]]
-    return {**said["request"], "refs": refs, "mask_ref": None, "prompt": ""}
+    return {**said["request"], "refs": refs, "mask_ref": None, "prompt": "", "metadata": {}}
 
 
 def keep_results(results: Iterable[ItemResult]) -> bytes:

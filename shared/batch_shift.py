@@ -22,8 +22,10 @@ from shared.sources import Loader
 
 STEP_S = 240.0
 """After which no new piece of work is begun: the function has 540 seconds."""
-LEASE = timedelta(minutes=12)
-"""Longer than the function may run."""
+LEASE = timedelta(minutes=20)
+"""Longer than a call may take that was begun at the last moment: nobody else comes before."""
+HEED_S = 5.0
+"""How soon a worker notices that its batch was cancelled."""
 MOST_A_PIECE = 200
 LONGEST_PIECE_S = 30.0
 _TRIES = 10
@@ -54,6 +56,7 @@ class Shift:
     until: datetime
     waiting: list[Ended] = field(default_factory=list)
     since: datetime | None = None
+    heeded: datetime | None = None
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -65,6 +68,10 @@ class Shift:
     def over(self) -> bool:
         """Whether nothing new should be begun."""
         return self.now >= self.until
+
+    def cancelled(self) -> bool:
+        """Whether its caller wants no more of it."""
+        return self.batch.cancelling
 
     @property
     def loader(self) -> Loader:
@@ -84,7 +91,7 @@ class Shift:
         return bits
 
     async def items(self, group: int, first: int, last: int, *, whole: bool) -> list[Kept]:
-        """The items of some chunks that have no result yet."""
+        """The items of some chunks that have no result yet. Raises LookupError."""
         batch, found, done = self.batch, list[Kept](), self.done()
         for chunk in range(first, last):
             name = names.batch_chunk(batch.id, batch.intake, group, chunk)
@@ -103,11 +110,25 @@ class Shift:
         late = (self.now - self.since).total_seconds() >= LONGEST_PIECE_S
         return len(self.waiting) >= most or late
 
+    async def items_of(self, job: Job) -> list[Kept]:
+        """The items of a job that have no result yet, without what it took to send them."""
+        items = await self.items(job.group, job.first, job.last, whole=False)
+        return [item for item in items if job.low <= item.index < job.high]
+
+    async def heed(self) -> None:
+        """See from time to time whether the batch was cancelled meanwhile. Raises Lost."""
+        if (self.now - (self.heeded or self.now)).total_seconds() >= HEED_S:
+            async with self._writing:
+                self.batch = await self._again()
+        elif self.heeded is not None:
+            return
+        self.heeded = self.now
+
     async def save(self, change: Change | None = None) -> None:
         """Write down the results that wait and another change of the batch, as one. Raises
         Lost."""
         async with self._writing:
-            waiting, self.waiting, self.since = self.waiting, [], None
+            waiting = list(self.waiting)
             if not waiting:
                 if change is not None:
                     await self._write(change, None)
@@ -116,6 +137,9 @@ class Shift:
             data = batch_lines.keep_results(one.result for one in waiting)
             path = names.batch_result(self.batch.id, name)
             await self.app.storage.put(path, data, "application/jsonl", {})
+            # Those that came meanwhile wait for the next time.
+            del self.waiting[: len(waiting)]
+            self.since = self.now if self.waiting else None
             piece, rest = _drawn(self.batch, waiting)
             now, charged = self.now, _charged(waiting)
             delivered = Delivered(name, now, piece, charged, _usage(waiting, now))
@@ -154,12 +178,18 @@ class Shift:
                 self.batch = await self.app.records.advance_batch(after, delivered, notice(after))
                 return
             except Stale:
-                found = await self.app.records.batch(self.batch.account_id, self.batch.id)
-                if found is None or found.worker != self.batch.worker:
-                    raise Lost from None
-                # Its caller has cancelled it; all else is as we wrote it.
-                self.batch = found
+                self.batch = await self._again()
         raise Lost
+
+    async def _again(self) -> Batch:
+        """The batch as it is stored: as we wrote it, unless its caller has cancelled it, which its
+        providers are to hear of soon. Raises Lost."""
+        found = await self.app.records.batch(self.batch.account_id, self.batch.id)
+        if found is None or found.worker != self.batch.worker:
+            raise Lost
+        if found.cancelling and not self.batch.cancelling:
+            return called_back(found, self.now)
+        return found
 
 
 async def claim(app: App, batch: Batch) -> Shift | None:
@@ -184,7 +214,7 @@ def failed(item: Kept, why: DarkroomError, *, cancelled: bool = False) -> Ended:
             custom_id=item.custom_id,
             status="cancelled" if cancelled else "failed",
             n=item.request.n,
-            error=problem_of(why),
+            error=None if cancelled else problem_of(why),
             provider=why.provider,
         ),
         item.held_micros,
@@ -200,6 +230,17 @@ def with_job(batch: Batch, number: int, job: Job) -> Batch:
     """The batch with another state of a job, or one job more."""
     jobs = list(batch.jobs)
     jobs[number : number + 1] = [job]
+    return replace(batch, jobs=tuple(jobs))
+
+
+def without_job(batch: Batch, number: int) -> Batch:
+    """The batch without a job."""
+    return replace(batch, jobs=(*batch.jobs[:number], *batch.jobs[number + 1 :]))
+
+
+def called_back(batch: Batch, now: datetime) -> Batch:
+    """The batch with its running jobs to be looked at now, so that they are called back."""
+    jobs = (replace(job, look_at=now) if job.state == "running" else job for job in batch.jobs)
     return replace(batch, jobs=tuple(jobs))
 
 

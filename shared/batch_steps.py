@@ -17,7 +17,7 @@ from shared import batch_collect, batch_fanout, batch_jobs, log, names, webhooks
 from shared.app import App
 from shared.batch_domain import Batch, BatchStatus, Group
 from shared.batch_shift import Lost, Shift, claim, failed
-from shared.errors import DarkroomError, ProviderError, ProviderUnavailable, problem_of
+from shared.errors import ProviderError, ProviderUnavailable, problem_of
 from shared.events import Event
 
 Step = Callable[[Shift], Awaitable[None]]
@@ -30,8 +30,8 @@ _REASONS = {
     "failed": ProviderError("The provider did not make this batch: its results say why."),
     "expired": ProviderUnavailable("Not all of it was made in time: its results say what was."),
 }
-_CLOSED_AT_ONCE = 4
 _DELETED_AT_ONCE = 16
+_TIDY_S = 60.0
 
 
 async def step(app: App, account_id: str, batch_id: str) -> None:
@@ -66,7 +66,9 @@ async def step(app: App, account_id: str, batch_id: str) -> None:
 
 def due(batch: Batch, now: datetime) -> Step | None:
     """What comes next; None while there is only waiting."""
-    stopping = batch.cancelling or now >= batch.expires_at
+    if now >= batch.expires_at + GRACE:
+        return close
+    stopping = _stopping(batch, now)
     for number, job in enumerate(batch.jobs):
         if job.state != "closed" and (job.look_at is None or job.look_at <= now):
             if job.state == "sending":
@@ -80,18 +82,15 @@ def due(batch: Batch, now: datetime) -> Step | None:
         if group.mode == "fanout":
             return lambda shift: batch_fanout.make(shift, number)
         return lambda shift: batch_jobs.send(shift, number)
-    given_up = now >= batch.expires_at + GRACE
     settled = all(job.state == "closed" for job in batch.jobs)
-    if (settled or given_up) and (stopping or not any(map(_has_more, batch.groups))):
-        return close
-    return None
+    return close if settled and (stopping or not any(map(_has_more, batch.groups))) else None
 
 
 def wakes_at(batch: Batch, now: datetime) -> datetime:
     """When the next thing is due."""
     last = batch.expires_at if now < batch.expires_at else batch.expires_at + GRACE
     times = [job.look_at or now for job in batch.jobs if job.state != "closed"]
-    if not batch.cancelling:
+    if not _stopping(batch, now):
         groups = enumerate(batch.groups)
         times += [group.rest_until or now for n, group in groups if _may_go_on(batch, n)]
     return min([*times, last])
@@ -99,18 +98,9 @@ def wakes_at(batch: Batch, now: datetime) -> datetime:
 
 async def close(shift: Shift) -> None:
     """Give every item that has no result one, and end the batch."""
-    batch = shift.batch
-    why = _why_not(batch)
-    for number, group in enumerate(batch.groups):
-        for chunk in range(0, group.chunks, _CLOSED_AT_ONCE):
-            last = min(chunk + _CLOSED_AT_ONCE, group.chunks)
-            for item in await shift.items(number, chunk, last, whole=False):
-                if shift.add(failed(item, why, cancelled=batch.cancelling)):
-                    await shift.save()
-            if shift.over:
-                await shift.save()
-                return
-    await shift.save()
+    counts = shift.batch.counts
+    if counts.ended < counts.total and not await _given_results(shift):
+        return
     status = _status(shift.batch, shift.now)
     error = problem_of(_REASONS[status]) if status in _REASONS else None
 
@@ -118,6 +108,33 @@ async def close(shift: Shift) -> None:
         return replace(batch, status=status, error=error, completed_at=shift.now)
 
     await shift.end(ended, lambda batch: webhooks.notice_of(batch, shift.now))
+
+
+async def _given_results(shift: Shift) -> bool:
+    """Whether all that is left has a result; what a dead worker had begun may be there."""
+    batch = shift.batch
+    begun = set(await shift.app.storage.list(names.begun(batch.id)))
+    why = ProviderUnavailable("The batch ended before this item was made.")
+    for number, group in enumerate(batch.groups):
+        for chunk in range(group.chunks):
+            try:
+                items = await shift.items(number, chunk, chunk + 1, whole=False)
+            except LookupError as error:
+                # Without it nobody knows whose these are: the batch ends all the same.
+                log.crash("batch.chunk_gone", error)
+                continue
+            for item in items:
+                if names.batch_begun(batch.id, item.index) in begun:
+                    ended = await batch_fanout.salvaged(shift, item)
+                else:
+                    ended = failed(item, why, cancelled=batch.cancelling)
+                if shift.add(ended):
+                    await shift.save()
+            if shift.over:
+                await shift.save()
+                return False
+    await shift.save()
+    return True
 
 
 async def _work(shift: Shift) -> None:
@@ -131,8 +148,8 @@ async def _work(shift: Shift) -> None:
 
 
 async def _let_go(shift: Shift, due_at: datetime) -> None:
+    """Write down what has ended, and let another try."""
     try:
-        shift.waiting.clear()
         await shift.release(due_at)
     except Exception as error:
         # The lease runs out by itself.
@@ -141,17 +158,20 @@ async def _let_go(shift: Shift, due_at: datetime) -> None:
 
 async def _tidy(app: App, batch: Batch) -> None:
     """Delete what only served to make it. What a crash leaves, the bucket's lifecycle deletes."""
-    gate = asyncio.Semaphore(_DELETED_AT_ONCE)
-
-    async def delete(name: str) -> None:
-        async with gate:
-            await app.storage.delete(name)
-
     try:
-        for prefix in (names.batch_items(batch.id, batch.intake), names.begun(batch.id)):
-            await asyncio.gather(*map(delete, await app.storage.list(prefix)))
+        async with asyncio.timeout(_TIDY_S):
+            for prefix in (names.batch_items(batch.id, batch.intake), names.begun(batch.id)):
+                left = list(await app.storage.list(prefix))
+                for start in range(0, len(left), _DELETED_AT_ONCE):
+                    some = left[start : start + _DELETED_AT_ONCE]
+                    await asyncio.gather(*map(app.storage.delete, some))
     except Exception as error:
         log.crash("batch.not_tidied", error)
+
+
+def _stopping(batch: Batch, now: datetime) -> bool:
+    """Whether nothing of it is to be begun any more."""
+    return batch.cancelling or now >= batch.expires_at
 
 
 def _has_more(group: Group) -> bool:
@@ -173,15 +193,8 @@ def _status(batch: Batch, now: datetime) -> BatchStatus:
     if batch.cancelling:
         return "cancelled"
     outcomes = {job.outcome for job in batch.jobs if job.outcome}
-    if now >= batch.expires_at or "expired" in outcomes:
+    if batch.counts.failed and (now >= batch.expires_at or "expired" in outcomes):
         return "expired"
     if outcomes == {"failed"} and not batch.counts.succeeded:
         return "failed"
     return "succeeded"
-
-
-def _why_not(batch: Batch) -> DarkroomError:
-    """Why an item has no result when its batch ends."""
-    if batch.cancelling:
-        return ProviderUnavailable("The batch was cancelled before this item was made.")
-    return ProviderUnavailable("The batch expired before this item was made.")

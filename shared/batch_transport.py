@@ -4,7 +4,7 @@ read line by line. What may have been handed over is never handed over again uns
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 import httpx
@@ -15,7 +15,13 @@ from shared.catalogue.rows import Provider as Account
 from shared.catalogue.rows import Route
 from shared.domain import Endpoint, ImageRequest
 from shared.endpoints import Endpoints
-from shared.errors import OutcomeUnknown, ProviderError, ProviderUnavailable
+from shared.errors import (
+    HTTP_STATUS,
+    DarkroomError,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderUnavailable,
+)
 from shared.exchange import Call, Errand, Exchange
 from shared.pacer import Pacer
 from shared.providers import Batches, Done, Order, Outcome, Progress
@@ -24,6 +30,10 @@ from shared.results import Good, Result, combined, counted
 
 MAX_STEPS = 4
 MAX_PAGES = 20
+SEND_S = 240.0
+"""What handing a batch over may take: less than its worker's lease by far."""
+GONE = (404, 410)
+"""Statuses of what is there no more."""
 MAX_LINE_BYTES = 128 * 2**20
 """Of a line of results: a few of the largest pictures, and what was thought on the way."""
 
@@ -67,32 +77,35 @@ class BatchTransport:
         return await asyncio.to_thread(door.adapter.line, key, fitted, door.endpoint)
 
     async def send(self, order: Order, most_micros: int, door: Door) -> str:
-        """Hand a batch over, which may cost so much; its token. OutcomeUnknown says that it may
-        have been taken: `find` tells. Raises DarkroomError."""
-        account, adapter = door.account, door.adapter
-        taken = None
-        if not door.errand.test:
-            taken = await self._pacer.take(account, most_micros, 0.0)
-        spent = 0
+        """Hand a batch over, which may cost so much; its token. Raises DarkroomError:
+        `may_be_there` says whether it may have been taken, and `find` whether it was."""
+        if door.errand.test:
+            return await self._handed_over(order, door)
+        taken = await self._pacer.take(door.account, most_micros, 0.0)
+        spent = most_micros
         try:
-            request = await asyncio.to_thread(adapter.begin, order, door.endpoint)
-            for _ in range(MAX_STEPS):
-                spent = most_micros
-                response = await self._exchange.call(request, account, door.errand)
-                found = adapter.read_begun(response, order, door.endpoint)
-                if isinstance(found, str):
-                    return found
-                request = found
-            raise OutcomeUnknown(f"{account.name} did not take the batch.")
-        except (OutcomeUnknown, ProviderError):
-            raise
-        except Exception:
-            spent = 0
+            return await self._handed_over(order, door)
+        except DarkroomError as error:
+            spent = most_micros if may_be_there(error) else 0
             raise
         finally:
             if taken is not None:
-                used = spent > 0
-                await self._pacer.give_back(taken, account, spent_micros=spent, used=used)
+                await self._pacer.give_back(taken, door.account, spent, used=spent > 0)
+
+    async def _handed_over(self, order: Order, door: Door) -> str:
+        account, adapter = door.account, door.adapter
+        try:
+            async with asyncio.timeout(SEND_S):
+                request = await asyncio.to_thread(adapter.begin, order, door.endpoint)
+                for _ in range(MAX_STEPS):
+                    response = await self._exchange.call(request, account, door.errand)
+                    found = adapter.read_begun(response, order, door.endpoint)
+                    if isinstance(found, str):
+                        return found
+                    request = found
+        except TimeoutError as error:
+            raise OutcomeUnknown(f"{account.name} took too long to take the batch.") from error
+        raise OutcomeUnknown(f"{account.name} did not take the batch.")
 
     async def find(self, name: str, door: Door) -> str | None:
         """The token of the batch of that name, if the provider has it. Raises DarkroomError."""
@@ -103,7 +116,7 @@ class BatchTransport:
             token, page = door.adapter.read_found(response, name)
             if token is not None or page is None:
                 return token
-        return None
+        raise ProviderUnavailable(f"{door.account.name} has too many batches to find one.")
 
     async def look(self, token: str, door: Door) -> Progress:
         """How a batch stands. Raises DarkroomError."""
@@ -116,7 +129,7 @@ class BatchTransport:
         request = door.adapter.cancel(token, door.endpoint)
         await self._exchange.call(request, door.account, door.errand)
 
-    async def lines(self, file: str, offset: int, door: Door) -> AsyncIterator[tuple[bytes, int]]:
+    async def lines(self, file: str, offset: int, door: Door) -> AsyncGenerator[tuple[bytes, int]]:
         """The lines of a file of results from that byte on, each with the byte after it. Raises
         ProviderUnavailable where it stops short; ProviderError for what is no file."""
         request = door.adapter.download(file, offset, door.endpoint)
@@ -126,10 +139,12 @@ class BatchTransport:
                 return
             if response.status_code not in (200, 206):
                 raise _no_file(response, door)
+            if response.headers.get("content-type", "").startswith("text/html"):
+                raise ProviderUnavailable(f"{door.account.name} sent a page for the results.")
             # Who knows nothing of ranges sends all of it.
             ahead = offset if response.status_code == 200 else 0
-            whole = jsonl.lines(_after(response.aiter_bytes(), ahead), MAX_LINE_BYTES)
-            async for line, end in whole:
+            pieces = _after(response.aiter_bytes(), ahead)
+            async for line, end in jsonl.lines(pieces, MAX_LINE_BYTES, skip=True):
                 yield line, offset + end
 
     async def result(self, outcome: Outcome, request: ImageRequest, door: Door) -> Result:
@@ -157,7 +172,21 @@ async def _after(pieces: AsyncIterator[bytes], ahead: int) -> AsyncIterator[byte
 
 
 def _no_file(response: httpx.Response, door: Door) -> ProviderUnavailable | ProviderError:
-    status = response.status_code
-    if status in (408, 429) or status >= 500:
-        return ProviderUnavailable(f"{door.account.name} does not give the results out now.")
-    return ProviderError(f"{door.account.name} has no results any more.")
+    """Only what is not there is lost; all else may be better the next time."""
+    if response.status_code in GONE:
+        details = {HTTP_STATUS: response.status_code}
+        return ProviderError(f"{door.account.name} has no results any more.", details=details)
+    return ProviderUnavailable(f"{door.account.name} does not give the results out now.")
+
+
+def may_be_there(error: DarkroomError) -> bool:
+    """Whether a batch may have been taken, whatever the answer was."""
+    status = error.details.get(HTTP_STATUS)
+    return isinstance(error, OutcomeUnknown) or (
+        isinstance(error, ProviderError) and (not isinstance(status, int) or status >= 500)
+    )
+
+
+def is_gone(error: DarkroomError) -> bool:
+    """Whether a provider knows nothing any more of what it was asked for."""
+    return error.details.get(HTTP_STATUS) in GONE

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from shared.app import App
 from shared.batch_domain import Batch, Counts
 from shared.batch_intake import BadItems, Intake, Reader
 from shared.batch_items import BatchAsk, ItemResult
+from shared.batch_shift import called_back
 from shared.domain import Hold
 from shared.errors import (
     DarkroomError,
@@ -43,12 +45,20 @@ async def create(app: App, ask: BatchAsk) -> Batch:
     if ask.webhook_url is not None:
         webhooks.check_url(app, ask.webhook_url, "webhook_url")
     reader = Reader(app, ask, batch_id)
-    intake = await reader.read()
+    async with app.intakes.setdefault(ask.caller.account_id, asyncio.Lock()):
+        # Who could not begin one anyway is told before the work.
+        standing = await app.records.look(ask.caller.account_id, None)
+        ledger.reserve(standing, 0, app.clock(), app.random, runs=False)
+        intake = await reader.read()
     try:
         batch = await _begun(app, ask, _draft(app, ask, batch_id, intake))
-    except BaseException:
+    except DarkroomError:
+        # Any other error may have come after it was written.
         await reader.forget()
         raise
+    if batch.intake != intake.name:
+        await reader.forget()
+        return batch
     log.event("batch.accepted", batch=batch.id, items=intake.total, held_micros=batch.held_micros)
     await app.announce(Event("batch-callbacks", batch.account_id, batch.id))
     return batch
@@ -62,7 +72,11 @@ async def refuse(app: App, ask: BatchAsk, error: DarkroomError) -> Batch:
         return earlier
     draft = _draft(app, ask, batch_id, Intake("", (), 0, 0, 0))
     failed = replace(draft, status="failed", error=problem_of(error), completed_at=app.clock())
-    return await app.records.note_batch(failed)
+    notice = webhooks.notice_of(failed, app.clock()) if _may_be_told(app, ask) else None
+    noted = await app.records.note_batch(failed, notice)
+    if notice is not None:
+        await app.announce(Event("batch-callbacks", noted.account_id, noted.id))
+    return noted
 
 
 async def cancel(app: App, batch: Batch) -> Batch:
@@ -73,9 +87,12 @@ async def cancel(app: App, batch: Batch) -> Batch:
             raise InvalidRequest(f"This batch has {batch.status} already.", param="id")
         if batch.cancelling:
             return batch
-        due_at = batch.due_at if batch.worker else app.clock()
+        cancelled = replace(batch, cancelling=True)
+        if batch.worker is None:
+            # Else its worker does so when it notices.
+            cancelled = called_back(replace(cancelled, due_at=app.clock()), app.clock())
         try:
-            batch = await app.records.advance_batch(replace(batch, cancelling=True, due_at=due_at))
+            batch = await app.records.advance_batch(cancelled)
         except Stale:
             batch = await app.records.batch(batch.account_id, batch.id) or batch
         else:
@@ -90,6 +107,14 @@ async def results(app: App, batch: Batch) -> AsyncIterator[ItemResult]:
         blob = await app.storage.get(names.batch_result(batch.id, name))
         for result in batch_lines.kept_results(blob.data) if blob else ():
             yield result
+
+
+def _may_be_told(app: App, ask: BatchAsk) -> bool:
+    try:
+        webhooks.check_url(app, ask.webhook_url or "", "webhook_url")
+    except InvalidRequest:
+        return False
+    return True
 
 
 async def _begun(app: App, ask: BatchAsk, draft: Batch) -> Batch:

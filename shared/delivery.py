@@ -88,7 +88,8 @@ async def keep_turn(app: App, record: Record, request: ImageRequest, result: Res
 
 
 async def forget(app: App, owner: str) -> None:
-    """Delete the pictures of a request that nobody wants any more."""
+    """Delete the pictures of a request that nobody wants any more, and its turn."""
+    await app.storage.delete(names.turn(owner))
     for name in await app.storage.list(names.pictures(owner)):
         await app.storage.delete(name)
 

@@ -40,6 +40,8 @@ _PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 60.0
 _SHORT_S = 60.0
 """How long a picture's download, or a balance, may take."""
+_IDLE = httpx.Timeout(60.0, connect=10.0).as_dict()
+"""How long a stream may pause."""
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -172,6 +174,7 @@ class Exchange:
         way is ProviderUnavailable: a file can be asked for again."""
         client = self._sandbox if errand.test else self._live
         request.headers["x-request-id"] = errand.id
+        request.extensions["timeout"] = _IDLE
         try:
             response = await client.send(request, stream=True)
             try:

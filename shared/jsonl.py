@@ -7,21 +7,27 @@ from collections.abc import AsyncIterator
 from shared.errors import PayloadTooLarge
 
 
-async def lines(pieces: AsyncIterator[bytes], most: int) -> AsyncIterator[tuple[bytes, int]]:
+async def lines(
+    pieces: AsyncIterator[bytes], most: int, *, skip: bool = False
+) -> AsyncIterator[tuple[bytes, int]]:
     """Each line without its end, and how many bytes the stream had when it was over; the last one
-    may have no end. Raises PayloadTooLarge for a line of more than `most` bytes."""
-    rest, passed = bytearray(), 0
+    may have no end. For a line of more than `most` bytes it raises PayloadTooLarge, or gives an
+    empty one in its place if such are to `skip`."""
+    rest, passed, skipping = bytearray(), 0, False
     async for piece in pieces:
         looked = len(rest)
         rest += piece
         start = 0
         while (end := rest.find(b"\n", max(start, looked))) >= 0:
-            yield bytes(rest[start:end]), passed + end + 1
-            start = end + 1
-        if start:
-            del rest[:start]
-            passed += start
+            yield (b"" if skipping else bytes(rest[start:end])), passed + end + 1
+            start, skipping = end + 1, False
+        del rest[:start]
+        passed += start
         if len(rest) > most:
-            raise PayloadTooLarge(f"A line has at most {most} bytes.")
-    if rest:
-        yield bytes(rest), passed + len(rest)
+            if not skip:
+                raise PayloadTooLarge(f"A line has at most {most} bytes.")
+            passed += len(rest)
+            rest.clear()
+            skipping = True
+    if rest or skipping:
+        yield (b"" if skipping else bytes(rest)), passed + len(rest)

@@ -24,8 +24,8 @@ from shared.results import Result
 
 PATIENCE = timedelta(minutes=2)
 """How long a message may be on its way before it counts as lost."""
-MAX_RUN_S = 480.0
-"""What a queued request may take of the 540 seconds its function has."""
+MAX_RUN_S = 300.0
+"""After which no call is begun for a queued request: its function has 540 seconds."""
 LOOK_EVERY = timedelta(seconds=10)
 TASK_LIFE = timedelta(hours=2)
 """After which nobody looks at a task any more."""
@@ -120,7 +120,11 @@ async def _look(app: App, record: Record, task: Task) -> Record:
     found = await app.transport.look(request, task, errand, waited.total_seconds())
     if isinstance(found, Task):
         return await _later(app, replace(record, task=found))
-    request = await sources.load(request, app.loader(_caller(record)))
+    try:
+        request = await sources.load(request, app.loader(_caller(record)))
+    except DarkroomError as error:
+        # Only what a later turn goes back to is lost with it.
+        log.event("request.not_loaded", severity="WARNING", cause=error.message)
     result = replace(found, attempts=(*record.attempts, *found.attempts))
     return (await work.end(app, replace(record, task=None), request, result)).record
 

@@ -6,7 +6,7 @@ told of ends is told again."""
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared import delivery, log, queued, webhooks
 from shared.app import App
@@ -17,27 +17,34 @@ from shared.records import HoldEnded, Stale
 from shared.settlement import release, settle
 
 _BATCH = 100
-_ROUNDS = 100
+_LONGEST_S = 240.0
 _NOTICES = 200
 
 
 async def sweep(app: App, before: datetime) -> int:
-    """See to every record whose lease ended before that time; returns how many were ended or put
-    forward. One that cannot be is left for the next sweep and holds up none. Then batches and
-    webhooks that are due."""
-    total, seen = 0, set[str]()
-    for _ in range(_ROUNDS):
-        overdue = await app.records.overdue(before, _BATCH)
-        # Ours are alive, whatever a clock that jumped says.
-        dead = [r for r in overdue if r.id not in seen and not app.works_on(r.id)]
-        seen |= {record.id for record in dead}
-        ended = sum([await _ended(app, record) for record in dead])
-        total += ended
-        if len(overdue) < _BATCH or not ended:
-            break
+    """Wake the batches that are due, try the webhooks that are, and see to every record whose
+    lease ended before that time; returns how many were ended or put forward. One that cannot be is
+    left for the next sweep."""
     await _wake_batches(app, before)
     await webhooks.deliver_due(app, _NOTICES)
+    total = await _end_overdue(app, before)
     log.request_id.set(None)
+    return total
+
+
+async def _end_overdue(app: App, before: datetime) -> int:
+    """As many as there is time for."""
+    total, seen = 0, set[str]()
+    until = app.clock() + timedelta(seconds=_LONGEST_S)
+    while app.clock() < until:
+        # Those that could not be ended stay at the head of the list, and hold up none.
+        overdue = await app.records.overdue(before, _BATCH + len(seen))
+        # Ours are alive, whatever a clock that jumped says.
+        dead = [r for r in overdue if r.id not in seen and not app.works_on(r.id)]
+        seen |= {record.id for record in overdue}
+        total += sum([await _ended(app, record) for record in dead])
+        if not dead:
+            break
     return total
 
 
@@ -46,9 +53,12 @@ async def _wake_batches(app: App, before: datetime) -> None:
     ends, or `before` says that nobody is at it."""
     for batch in await app.records.due_batches(before, _BATCH):
         try:
-            if batch.worker is not None and batch.due_at > app.clock():
-                await app.records.advance_batch(replace(batch, worker=None, due_at=app.clock()))
+            # Due again a little later, unless somebody takes it first.
+            due_at = app.clock() + queued.PATIENCE
+            await app.records.advance_batch(replace(batch, worker=None, due_at=due_at))
             await app.events.publish(Event("batch-callbacks", batch.account_id, batch.id))
+        except Stale:
+            continue
         except Exception as error:
             log.crash("sweep.batch_not_woken", error)
 

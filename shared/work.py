@@ -20,6 +20,7 @@ from shared.records import HoldEnded, Stale
 from shared.results import Result
 from shared.settlement import NotSettled, release, settle
 
+_PUT_DOWN_TRIES = 4
 MARGIN_S = 300.0
 """What a lease has beyond the caller's time and one call to the slowest provider, to store in."""
 
@@ -132,8 +133,8 @@ async def _broken(
 
 
 async def _put_down(app: App, record: Record, parked: Parked) -> Answer:
-    """Write down what to look at later. What cannot be written down is lost to its caller, and
-    the sweep releases it."""
+    """Write down what to look at later. What cannot be written down, however often that is tried,
+    is lost to its caller, and the sweep releases it."""
     now, pending = app.clock(), parked.pending
     task = Task(route=parked.route, token=pending.token, began_at=now)
     waiting = replace(
@@ -142,9 +143,16 @@ async def _put_down(app: App, record: Record, parked: Parked) -> Answer:
         attempts=parked.attempts,
         lease_until=now + timedelta(seconds=pending.after_s),
     )
-    try:
-        return Answer(await app.records.advance(waiting))
-    except Stale:
-        # Cancelled meanwhile.
-        standing = await app.records.look(record.account_id, record.id)
-        return Answer(standing.request or record)
+    for tried in range(1, _PUT_DOWN_TRIES + 1):
+        try:
+            return Answer(await app.records.advance(waiting))
+        except Stale:
+            # Cancelled meanwhile.
+            standing = await app.records.look(record.account_id, record.id)
+            return Answer(standing.request or record)
+        except Exception as error:
+            log.crash("request.not_put_down", error)
+            if tried == _PUT_DOWN_TRIES:
+                raise
+            await app.sleep(2.0**tried)
+    raise AssertionError("the last try always returns or raises")

@@ -26,7 +26,7 @@ MAX_LINES = 50_000
 """Google names no limit of lines: this is ours."""
 MAX_BYTES = 2_000_000_000
 """Of a file."""
-INLINE_LINES = 10
+INLINE_LINES = 2
 
 _PAGE = 100
 _LINES = "application/jsonl"
