@@ -72,6 +72,29 @@ def test_a_notice_is_written_with_the_end_of_a_request_and_of_a_batch(run: Run) 
     run(scenario)
 
 
+def test_a_notice_is_written_with_what_came_to_nothing_and_only_once(run: Run) -> None:
+    async def scenario(records: Records) -> None:
+        await opened(records)
+        refused = replace(draft("req_1"), status="failed", completed_at=NOW)
+        failed = ended_batch(batch_draft("bat_1"))
+        await records.note(refused, notice_of("req_1"))
+        await records.note_batch(failed, notice_of("bat_1"))
+        for subject in ("req_1", "bat_1"):
+            found = await stored(records, f"msg_{subject}")
+            assert replace(found, version="") == notice_of(subject)
+            await records.update_notice(replace(found, state="delivered"))
+        await records.note(refused, notice_of("req_1"))
+        await records.note_batch(failed, notice_of("bat_1"))
+        assert not await records.notices("due", 9)
+        held = await admit(records, draft("req_2"))
+        await records.note(replace(refused, id="req_2"), notice_of("req_2"))
+        await records.note(replace(refused, id="req_3"))
+        assert not await records.notices("due", 9)
+        assert await records.request("acc", "req_2") == held
+
+    run(scenario)
+
+
 def test_a_request_that_ends_again_leaves_its_notice_as_it_is(run: Run) -> None:
     async def scenario(records: Records) -> None:
         await opened(records)
