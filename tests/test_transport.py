@@ -28,8 +28,9 @@ from shared.errors import (
 from shared.exchange import MAX_ANSWER_BYTES, Errand, Exchange
 from shared.fetch import Fetcher
 from shared.pacer import Pacer
+from shared.results import Result
 from shared.settings import Credential, Settings
-from shared.transport import TRIES, TRIES_BEFORE_ANOTHER, Result, Transport
+from shared.transport import TRIES, TRIES_BEFORE_ANOTHER, Transport
 from tests.meters import Meters
 from tests.test_routing import two_doors
 from tests.upstream import Answer, Upstream, picture, png, refusal, withheld

@@ -51,8 +51,14 @@ def test_a_batch_comes_back_as_it_was_written(run: Run) -> None:
         asked = replace(
             batch_draft(),
             mode="fanout",
-            groups=(Group("provider", "google:m", 2, 1, 1), Group("fanout", "x:m", 1, 1, 0, 2)),
-            jobs=(Job(0, 0, 1, 0, 9, "running", "name", "token", look_at, 1, 2**40, outcome="expired"),),
+            groups=(
+                Group("provider", "google:m", 2, 1, 1, low=2),
+                Group("fanout", "x:m", 1, 1, rests=2),
+            ),
+            jobs=(
+                Job(0, 0, 1, 0, 9, "running", "n", "t", look_at, 1, 2**40, again=True),
+                Job(1, 0, 1, 0, 9, "closed", "n", outcome="expired"),
+            ),
             wire={"endpoint": "/v1/images", "deep": [{"a": None}]},
             metadata={"a.b": "\ud800"},
             webhook_url="https://example.com/hook",

@@ -321,7 +321,7 @@ def test_images_that_take_longer_than_the_callers_time_begin_nothing(tmp_path: P
     async def story(darkroom: Darkroom) -> None:
         key = await darkroom.live_key(usd=1)
 
-        async def slow(url: str, field: str) -> bytes:
+        async def slow(url: str, field: str, *, own: bool = False) -> bytes:
             await asyncio.sleep(30)
             return photo()
 

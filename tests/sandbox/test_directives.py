@@ -28,6 +28,7 @@ def faults(calls: Calls, prompt: str, times: int, request_id: str | None = None)
         ("[sandbox:blocked*3@ark]", Directive("blocked", calls=3, provider="ark")),
         ("[sandbox:blocked@ark*3]", Directive("blocked", calls=3, provider="ark")),
         ("[sandbox:slow=2.5]", Directive("slow", value=2.5)),
+        ("[sandbox:slow=60]", Directive("slow", value=60.0)),
         ("[sandbox:bytes=3000000*1]", Directive("bytes", value=3_000_000, calls=1)),
         ("[sandbox:partial]", Directive("partial", calls=1)),
     ],
@@ -39,7 +40,7 @@ def test_every_form_of_a_directive_is_read(text: str, directive: Directive) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["nope", "", "slow", "slow=x", "blocked=1", "blocked*0", "blocked*", "slow=9999999", "Blocked"],
+    ["nope", "", "slow", "slow=x", "blocked=1", "blocked*0", "blocked*", "slow=60.1", "Blocked"],
 )
 def test_a_directive_that_means_nothing_is_refused(text: str) -> None:
     with pytest.raises(BadDirective, match="sandbox:"):
