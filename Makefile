@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test unit check format lint types lock
+.PHONY: help setup run test unit bench check format lint types lock
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ test: $(VENV)/tools ## every test
 
 unit: $(VENV)/tools ## the quick tests, which need nothing but this process
 	@$(BIN)/python -m pytest --ignore tests/wire -m "not emulator and not infra and not load and not pictures and not process"
+
+bench: $(VENV)/tools ## measure batches: memory, times, writes to Firestore (8 GB of disk, some minutes)
+	@$(BIN)/python -m tests.benchmarks.batches
 
 format: $(VENV)/tools ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix --quiet .

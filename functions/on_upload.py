@@ -1,5 +1,6 @@
 """Cloud Storage says that an object has come, in a CloudEvent of Eventarc's: an uploaded image
-becomes an edit, a JSONL a batch. Who may send it is the platform's to check.
+becomes an edit, a JSONL a batch. Who may send it is the platform's to check, and nothing but the
+object's name is believed: what the object is and asks for, storage says.
 
 The event (cloudevents.io, HTTP binding 1.0.2; googleapis/google-cloudevents, StorageObjectData,
 2026-11) comes with its attributes in `ce-` headers, or whole as `application/cloudevents+json`.
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import functions_framework.aio
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from pydantic_core import from_json
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,20 +19,15 @@ from starlette.responses import Response
 
 from functions import http
 from shared import log, upload_trigger
-from shared.storage import Described
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 _STRUCTURED = "application/cloudevents+json"
 
 
 class Finalized(BaseModel):
-    """What is used of StorageObjectData, whose numbers are strings."""
+    """What is used of StorageObjectData."""
 
     name: str
-    generation: str = Field(pattern="^[0-9]+$")
-    size: int = 0
-    content_type: str = Field("application/octet-stream", alias="contentType")
-    metadata: dict[str, str] = Field(default_factory=dict)
 
 
 async def take(request: Request) -> Response:
@@ -39,8 +35,7 @@ async def take(request: Request) -> Response:
     fails is delivered again."""
     found = await _finalized(request)
     if found is not None:
-        described = Described(found.size, found.content_type, found.metadata, found.generation)
-        await upload_trigger.arrived(http.app(), found.name, described)
+        await upload_trigger.finalized(http.app(), found.name)
     return Response(status_code=204)
 
 

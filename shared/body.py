@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import from_json
 
 from shared.domain import ImageRef, ImageRequest, Operation, Preference
@@ -20,6 +27,12 @@ from shared.errors import InvalidRequest, PayloadTooLarge
 MAX_TEXT_BYTES = 800_000
 """Of prompt, options and metadata as JSON: what is kept of a request is one document of 1 MiB."""
 MAX_IMAGES = 32
+MAX_NAME = 200
+"""Characters of what names or chooses something: it is echoed where there is no such thing."""
+MAX_ENTRIES = 100
+MAX_MESSAGE = 500
+"""Characters of an error's text, which may have the caller's in it; its `param` has MAX_NAME."""
+_MOST_ERRORS = 1000
 
 
 B = TypeVar("B", bound="Body")
@@ -47,39 +60,61 @@ class ImageBody(Body):
         return self
 
 
+def _few(most: int) -> BeforeValidator:
+    """Refuse an object of more entries before each of them becomes an error of its own."""
+
+    def check(value: object) -> object:
+        if isinstance(value, dict) and len(value) > most:
+            raise ValueError(f"There are at most {most} entries")
+        return value
+
+    return BeforeValidator(check)
+
+
+Name = Annotated[str, Field(max_length=MAX_NAME)]
+Options = Annotated[dict[str, Any], Field(max_length=MAX_ENTRIES), _few(MAX_ENTRIES)]
+
+
 class TemplateBody(Body):
     """A prompt template and its variables."""
 
-    name: str
-    variables: dict[str, str] = Field(default_factory=dict, max_length=100)
+    name: Name
+    variables: Annotated[dict[str, str], Field(max_length=MAX_ENTRIES), _few(MAX_ENTRIES)] = Field(
+        default_factory=dict
+    )
 
 
 class RouteBody(Body):
     """Which providers may serve the request, and in what order they are tried."""
 
     prefer: Preference = "order"
-    providers: list[str] = Field(default_factory=list, max_length=32)
+    providers: list[Name] = Field(default_factory=list, max_length=32)
     fallback: bool = True
 
 
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
     Field(max_length=16),
+    _few(16),
 ]
 
 
 class GenerateBody(Body):
     """`POST /generate`."""
 
-    model: str = Field("auto", description="A catalogue id, an alias, or auto")
+    model: Name = Field("auto", description="A catalogue id, an alias, or auto")
     prompt: str | None = Field(None, min_length=1)
     template: TemplateBody | None = None
     n: int = Field(1, ge=1, description="How many pictures")
-    aspect_ratio: str | None = Field(None, description="Such as 16:9; see the model's list")
-    resolution: str | None = Field(None, description="512, 1K, 2K or 4K; see the model's list")
+    aspect_ratio: str | None = Field(
+        None, max_length=MAX_NAME, description="Such as 16:9; see the model's list"
+    )
+    resolution: str | None = Field(
+        None, max_length=MAX_NAME, description="512, 1K, 2K or 4K; see the model's list"
+    )
     seed: int | None = Field(None, ge=0, lt=2**31)
-    quality: str | None = None
-    background: str | None = None
+    quality: str | None = Field(None, max_length=MAX_NAME)
+    background: str | None = Field(None, max_length=MAX_NAME)
     output_format: Literal["png", "jpeg", "webp"] | None = None
     output_quality: int | None = Field(None, ge=1, le=100)
     route: RouteBody = Field(default_factory=RouteBody)
@@ -91,7 +126,7 @@ class GenerateBody(Body):
     timeout_s: float = Field(300.0, ge=1, le=900, description="How long you want to wait")
     webhook_url: str | None = Field(None, max_length=2000, description="Told when it has ended")
     metadata: Metadata = Field(default_factory=dict)
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
 
 
 class EditBody(GenerateBody):
@@ -105,12 +140,12 @@ class EditBody(GenerateBody):
 class ThreeDBody(Body):
     """`POST /three_d`: a prompt or images to make a 3D model of; some models take both."""
 
-    model: str = Field(description="A catalogue id or an alias of a model that makes 3D models")
+    model: Name = Field(description="A catalogue id or an alias of a model that makes 3D models")
     prompt: str | None = Field(None, min_length=1)
     images: list[ImageBody] = Field(default_factory=list, max_length=MAX_IMAGES)
     webhook_url: str | None = Field(None, max_length=2000, description="Told when it has ended")
     metadata: Metadata = Field(default_factory=dict)
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
 
 
 class EstimateBody(EditBody):
@@ -239,9 +274,7 @@ def _check_texts(body: GenerateBody | ThreeDBody) -> None:
 def _available(body: G) -> G:
     """Refuse what cannot be honoured rather than pass over it."""
     if body.template is not None:
-        raise InvalidRequest(
-            f"There is no template named {body.template.name!r}.", param="template.name"
-        )
+        raise _wrong(f"There is no template named {body.template.name!r}.", "template.name")
     if body.output_quality is not None and body.output_format not in ("jpeg", "webp"):
         raise InvalidRequest(
             "output_quality goes with the output_format jpeg or webp.", param="output_quality"
@@ -250,6 +283,9 @@ def _available(body: G) -> G:
 
 
 def _refusal(error: ValidationError) -> InvalidRequest:
+    if error.error_count() > _MOST_ERRORS:
+        # There is no way to the first that does not list them all.
+        return InvalidRequest(f"More than {_MOST_ERRORS} fields are wrong.")
     first = error.errors(include_url=False, include_input=False)[0]
     param = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -262,7 +298,12 @@ def _refusal(error: ValidationError) -> InvalidRequest:
         "model_type": "This has to be an object",
         "dict_type": "This has to be an object",
     }.get(first["type"], first["msg"].removeprefix("Value error, "))
-    return InvalidRequest(f"{param}: {reason}." if param else f"{reason}.", param=param or None)
+    return _wrong(f"{param[:MAX_NAME]}: {reason}." if param else f"{reason}.", param)
+
+
+def _wrong(message: str, param: str) -> InvalidRequest:
+    """An error with the caller's text in it, cut."""
+    return InvalidRequest(message[:MAX_MESSAGE], param=param[:MAX_NAME] or None)
 
 
 def _request(operation: Operation, body: GenerateBody, files: Files) -> ImageRequest:

@@ -46,11 +46,13 @@ def check_url(url: str, field: str, *, allow_private: bool) -> httpx.URL:
     InvalidRequest. It says nothing yet of where the host leads."""
     try:
         target = httpx.URL(url)
-    except (httpx.InvalidURL, UnicodeError) as error:
+        # Read here once: httpx (0.28) decodes a name of xn-- only now, and raises for a wrong one.
+        host = target.host
+    except (httpx.InvalidURL, ValueError) as error:
         raise InvalidRequest("This is not a valid URL.", param=field) from error
     if target.scheme not in (("https", "http") if allow_private else ("https",)):
         raise InvalidRequest("The URL must start with https://.", param=field)
-    if not target.host:
+    if not host:
         raise InvalidRequest("The URL names no host.", param=field)
     if target.userinfo:
         raise InvalidRequest("The URL must not contain a user name or password.", param=field)
@@ -204,7 +206,7 @@ class Fetcher:
             addresses = await self._resolve(target.raw_host.decode("ascii"), _port(target))
             if not addresses:
                 raise OSError("no address")
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             raise InvalidRequest(
                 "The URL's host cannot be found.", param=field, private=repr(error)
             ) from error
@@ -261,5 +263,5 @@ def _port(target: httpx.URL) -> int:
 def _joined(target: httpx.URL, location: str, field: str) -> str:
     try:
         return str(target.join(location))
-    except (httpx.InvalidURL, UnicodeError) as error:
+    except (httpx.InvalidURL, ValueError) as error:
         raise InvalidRequest("The URL redirects to an invalid one.", param=field) from error

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from shared import batch_lines, batches, body, generate, log, pixels
+from shared import batch_lines, batches, body, generate, log, pixels, webhooks
 from shared.app import App
 from shared.batch_items import BatchAsk
 from shared.domain import Caller, Hold, ImageRequest, Json, Quote, Record
@@ -28,6 +28,7 @@ from shared.errors import (
     Refused,
     problem_of,
 )
+from shared.events import Event
 from shared.generate import Ask
 from shared.ledger import month_of
 from shared.storage import BadName, Described, Missing
@@ -52,6 +53,7 @@ _TEXTS = frozenset(
 )  # fmt: skip
 _NUMBERS = frozenset(f"{PREFIX}{name}" for name in ("n", "seed", "output-quality"))
 _MODE = f"{PREFIX}mode"
+_WEBHOOK = f"{PREFIX}webhook-url"
 _NAME = re.compile(r"uploads/([A-Za-z0-9_-]{1,100})/([^/]{1,200})/.*[^/]", re.DOTALL)
 _ENCODED = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/]*={0,2})\?=", re.IGNORECASE)
 _PLAIN = re.compile(r"[!-~]+( [!-~]+)*")
@@ -95,15 +97,19 @@ def check(filename: str, metadata: Mapping[str, str]) -> None:
 
 
 async def finalized(app: App, name: str) -> None:
-    """Do what an object's coming asks for, by what storage says of it."""
-    described = await app.storage.describe(name)
+    """Do what an object's coming asks for, by what storage says of it: one that is gone, or that
+    storage cannot have, asks for nothing. What is wrong with it for good is put on record; what may
+    pass is raised, to be told of again."""
+    try:
+        described = await app.storage.describe(name)
+    except BadName:
+        log.event("upload.bad_name", severity="WARNING")
+        return
     if described is not None:
-        await arrived(app, name, described)
+        await _arrived(app, name, described)
 
 
-async def arrived(app: App, name: str, described: Described) -> None:
-    """Do what an object's coming asks for. What is wrong with it for good is put on record; what
-    may pass is raised, to be told of again."""
+async def _arrived(app: App, name: str, described: Described) -> None:
     found = _NAME.fullmatch(name)
     labels = {label: text for label, text in described.labels.items() if label.startswith(PREFIX)}
     metadata = {label: _decoded(text) for label, text in labels.items() if label not in MARKS}
@@ -128,6 +134,7 @@ async def _batch(app: App, file: _File) -> None:
         source=app.storage.stream(file.name),
         parse=batch_lines.native({}),
         fingerprint=file.fingerprint,
+        webhook_url=file.metadata.get(_WEBHOOK),
         metadata={"upload_id": file.upload_id},
         idempotency_key=file.idempotency_key,
     )
@@ -138,14 +145,14 @@ async def _batch(app: App, file: _File) -> None:
             parse=batch_lines.native(defaults),
             mode=_mode(file.metadata),
             model=file.metadata.get(f"{PREFIX}model"),
-            webhook_url=file.metadata.get(f"{PREFIX}webhook-url"),
         )
         await batches.create(app, ask)
     except InProgress:
         return
-    except (DarkroomError, BadName, Missing) as error:
+    except (DarkroomError, Missing) as error:
         refusal = _refusal(error)
         log.event("upload.refused", code=refusal.code, param=refusal.param)
+        ask = replace(ask, webhook_url=_receiver(app, ask.webhook_url))
         await batches.refuse(app, ask, refusal)
 
 
@@ -155,6 +162,7 @@ async def _edit(app: App, file: _File) -> None:
         operation="edit",
         model=file.metadata.get(f"{PREFIX}model", "auto"),
         prompt=file.metadata.get(f"{PREFIX}prompt", ""),
+        webhook_url=file.metadata.get(_WEBHOOK),
         metadata=metadata,
     )
     ask = Ask(
@@ -167,10 +175,28 @@ async def _edit(app: App, file: _File) -> None:
         await generate.admit(app, replace(ask, request=body.edit(fields, files).request))
     except InProgress:
         return
-    except (DarkroomError, BadName, Missing) as error:
+    except (DarkroomError, Missing) as error:
         refusal = _refusal(error)
         log.event("upload.refused", code=refusal.code, param=refusal.param)
-        await app.records.note(_refused(app, ask, refusal))
+        await _put_on_record(app, _refused(app, ask, refusal))
+
+
+async def _put_on_record(app: App, refused: Record) -> None:
+    """Keep an edit that was not let in, and tell whoever is to be told of its end."""
+    notice = webhooks.notice_of(refused, app.clock())
+    noted = await app.records.note(refused, notice)
+    if notice is not None:
+        await app.announce(Event("requests", noted.account_id, noted.id))
+
+
+def _receiver(app: App, url: str | None) -> str | None:
+    """The URL, if something can be sent there: it may be what the file was refused for."""
+    try:
+        if url is not None:
+            webhooks.check_url(app, url, _WEBHOOK)
+    except InvalidRequest:
+        return None
+    return url
 
 
 async def _bytes(app: App, name: str) -> bytes:
@@ -183,12 +209,8 @@ async def _bytes(app: App, name: str) -> bytes:
     return bytes(data)
 
 
-def _refusal(error: DarkroomError | BadName | Missing) -> DarkroomError:
+def _refusal(error: DarkroomError | Missing) -> DarkroomError:
     """What to put on record; raises what may pass by itself."""
-    if isinstance(error, BadName):
-        return InvalidRequest(
-            "The file's name may have letters, digits, dots, hyphens and underscores only."
-        )
     if isinstance(error, Missing):
         return NotFound("The file was gone before it was read.")
     waits = error.retryable and (error.retry_after_s or 0.0) <= PATIENCE_S
@@ -217,6 +239,7 @@ def _refused(app: App, ask: Ask, error: DarkroomError) -> Record:
         lease_until=now,
         idempotency_key=ask.idempotency_key,
         metadata=ask.request.metadata,
+        webhook_url=_receiver(app, ask.request.webhook_url),
         deferred=True,
         error=problem_of(error),
         completed_at=now,

@@ -16,6 +16,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+import httpx
+
 from shared import batch_view, fetch, log, signatures, view
 from shared.app import App
 from shared.batch_domain import Batch
@@ -27,9 +29,12 @@ DELAYS_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800)
 """The waits between one try and the next, nearly a day together. After the last try it is dead."""
 LEASE = timedelta(minutes=1)
 """How long a try may take before others may take it for lost."""
+BUDGET = timedelta(seconds=60)
+"""How long after its beginning `deliver_due` begins deliveries; the rest is due still."""
 MAX_URL = 2000
 _TOGETHER = 16
 _DELETED = "What it was about has been deleted."
+_BROKEN = "Something broke here while it was sent."
 
 
 class NoticeView(view.View):
@@ -99,12 +104,15 @@ async def deliver(app: App, notice: Notice) -> Notice:
 
 async def deliver_due(app: App, limit: int) -> int:
     """Try what is due, oldest first and at most `limit`; returns how many were delivered. Receivers
-    do not wait for one another."""
-    receivers: dict[str, list[Notice]] = {}
+    do not wait for one another, and one is a host that an account has named: paths and queries
+    are made up as easily as they are read."""
+    until = app.clock() + BUDGET
+    receivers: dict[tuple[str, str], list[Notice]] = {}
     for notice in await app.records.due_notices(app.clock(), limit):
-        receivers.setdefault(notice.url, []).append(notice)
+        receivers.setdefault((notice.account_id, _host(notice.url)), []).append(notice)
     gate = asyncio.Semaphore(_TOGETHER)
-    return sum(await asyncio.gather(*(_to_one(app, due, gate) for due in receivers.values())))
+    tries = (_to_one(app, due, gate, until) for due in receivers.values())
+    return sum(await asyncio.gather(*tries))
 
 
 async def replay(app: App, notice_id: str) -> Notice | None:
@@ -117,12 +125,14 @@ async def replay(app: App, notice_id: str) -> Notice | None:
     return await app.records.update_notice(again)
 
 
-async def _to_one(app: App, due: Sequence[Notice], gate: asyncio.Semaphore) -> int:
-    """Deliver one receiver's notices one by one; once it cannot be reached, all that are left have
-    failed with that one, so that they hold up nobody's."""
+async def _to_one(app: App, due: Sequence[Notice], gate: asyncio.Semaphore, until: datetime) -> int:
+    """Deliver one receiver's notices one by one, while there is time to begin one; once it cannot
+    be reached, all that are left have failed with that one, so that they hold up nobody's."""
     delivered, unreachable = 0, ""
     async with gate:
         for notice in due:
+            if app.clock() >= until:
+                break
             try:
                 claimed = await _claimed(app, notice)
                 if claimed is None:
@@ -156,7 +166,12 @@ async def _claimed(app: App, notice: Notice) -> Notice | None:
 
 async def _tried(app: App, notice: Notice) -> Notice:
     """The notice after a try that was answered. Raises _Unreachable for one that was not."""
-    body = await _body(app, notice)
+    try:
+        body = await _body(app, notice)
+    except Exception as error:
+        # Of this notice alone: it says nothing of its receiver.
+        log.crash("webhook.crashed", error)
+        return await _failed(app, notice, _BROKEN)
     if body is None:
         return await _ended(app, notice, "dead", _DELETED)
     sent_at = int(app.clock().timestamp())
@@ -171,6 +186,9 @@ async def _tried(app: App, notice: Notice) -> Notice:
         status = await app.fetcher.post(notice.url, "webhook_url", body, headers)
     except InvalidRequest as error:
         raise _Unreachable(error.message) from error
+    except Exception as error:
+        log.crash("webhook.crashed", error)
+        raise _Unreachable(_BROKEN) from error
     if 200 <= status < 300:
         return await _ended(app, notice, "delivered", None)
     failure = f"The receiver answered {status}."
@@ -218,6 +236,14 @@ async def _updated(app: App, notice: Notice) -> Notice:
     except Stale:
         # It took longer than its lease, or was replayed meanwhile: the other try counts.
         return notice
+
+
+def _host(url: str) -> str:
+    """The host as it goes over the wire; the whole of a URL that has none."""
+    try:
+        return httpx.URL(url).raw_host.decode("ascii").rstrip(".") or url
+    except (httpx.InvalidURL, ValueError):
+        return url
 
 
 def _delay(tries: int) -> timedelta:

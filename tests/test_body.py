@@ -12,6 +12,8 @@ from shared.body import Files
 from shared.domain import ImageRef
 from shared.errors import InvalidRequest, PayloadTooLarge
 
+LONG = "m" * 201
+MANY = dict.fromkeys(map(str, range(5000)), 1)
 PNG = base64.b64encode(b"not looked at here").decode()
 
 
@@ -71,9 +73,58 @@ def test_every_field_reaches_the_request() -> None:
         ({"prompt": "x", "metadata": {"a": 1}}, "metadata.a"),
         ({"prompt": "x", "webhook_url": "https://example.com/" + "x" * 2000}, "webhook_url"),
         ({"prompt": "x", "images": []}, "images"),
+        ({"prompt": "x", "model": LONG}, "model"),
+        ({"prompt": "x", "aspect_ratio": LONG}, "aspect_ratio"),
+        ({"prompt": "x", "resolution": LONG}, "resolution"),
+        ({"prompt": "x", "quality": LONG}, "quality"),
+        ({"prompt": "x", "background": LONG}, "background"),
+        ({"prompt": "x", "route": {"providers": ["google", LONG]}}, "route.providers[1]"),
+        ({"prompt": "x", "options": dict.fromkeys(map(str, range(101)))}, "options"),
+        ({"prompt": "x", "metadata": dict.fromkeys(map(str, range(17)), 1)}, "metadata"),
+        (
+            {"template": {"name": "t", "variables": dict.fromkeys(map(str, range(101)), 1)}},
+            "template.variables",
+        ),
     ],
 )
 def test_a_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        body.generate(fields)
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"x" * 5000: 1},
+        {"prompt": "x", "route": {"x" * 5000: 1}},
+        {"prompt": "x", "metadata": {"x" * 5000: "1"}},
+        {"template": {"name": "\U0010ffff" * 200}},
+    ],
+)
+def test_of_a_callers_text_an_error_has_no_more_than_a_line(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        body.generate(fields)
+    assert len(refused.value.message) <= 500
+    assert len(refused.value.param or "") <= 200
+
+
+def test_a_template_has_a_short_name() -> None:
+    with pytest.raises(InvalidRequest, match=r"template\.name: .* at most 200 characters"):
+        body.generate({"template": {"name": LONG}})
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": "x", "route": MANY}, None),
+        ({"prompt": "x", "metadata": MANY}, "metadata"),
+        ({"template": {"name": "t", "variables": MANY}}, "template.variables"),
+    ],
+)
+def test_of_many_wrong_fields_not_every_one_is_listed(
+    fields: dict[str, Any], param: str | None
+) -> None:
     with pytest.raises(InvalidRequest) as refused:
         body.generate(fields)
     assert refused.value.param == param

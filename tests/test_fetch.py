@@ -5,14 +5,26 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from random import Random
 
 import httpx
 import pytest
 
 from shared.errors import InvalidRequest, PayloadTooLarge
-from shared.fetch import Fetcher, check_addresses, check_url, is_public
+from shared.fetch import Fetcher, check_addresses, check_url, is_public, pinned
 
 PUBLIC = "93.184.216.34"
+ODD = (
+    *"a.-x:[]%0/@?#\\ é例ß\u200d\udc80\x00",
+    "xn--",
+    "%00",
+    "xn--a",
+    "..",
+    "١",
+    "xn--zzzz-",
+    "。",
+    "[::1]",
+)
 PRIVATE = (
     "127.0.0.1",
     "127.8.9.1",
@@ -92,12 +104,38 @@ def test_one_private_address_among_public_ones_is_refused() -> None:
         "https://example.com:99999/",
         "https://exa\nmple.com/",
         "https://[::1/",
+        "https://xn--a/",
+        "https://xn--%00/",
+        "https://xn--0x7f.1/",
+        "https://\ud800.example/",
     ],
 )
 def test_a_url_of_another_form_is_refused(url: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         check_url(url, "images[0].url", allow_private=False)
     assert caught.value.param == "images[0].url"
+
+
+def test_an_odd_host_is_refused_or_can_be_connected_to() -> None:
+    random, refused = Random(7), 0
+    for _ in range(1000):
+        host = "".join(random.choices(ODD, k=random.randint(1, 6)))
+        try:
+            target = check_url(f"https://{host}/", "url", allow_private=False)
+        except InvalidRequest:
+            refused += 1
+            continue
+        assert target.host
+        assert pinned("GET", target, PUBLIC).headers["host"]
+    assert 100 < refused < 900
+
+
+@pytest.mark.parametrize("location", ["https://xn--a/", "https:////][0@/", "https://[::1/"])
+def test_a_redirect_to_an_odd_host_is_refused(location: str) -> None:
+    wire = Wire(redirect(location))
+    with pytest.raises(InvalidRequest):
+        fetch(wire)
+    assert len(wire.asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,10 @@ from shared.app import App, build
 from shared.batch_domain import Batch
 from shared.domain import Account, Limits, Record
 from shared.errors import InvalidRequest, QuotaExceeded, RateLimited
+from shared.events import Event
 from shared.records import RequestFilter
 from shared.settings import Settings
-from shared.storage import Described
+from shared.storage import Missing
 from tests.darkroom import START, photo
 from tests.upstream import Upstream
 
@@ -32,6 +33,7 @@ class Scene:
     """An App with one account, whose requests stay in the queue."""
 
     app: App
+    announced: list[Event] = field(default_factory=list)
 
     async def upload(self, name: str, data: bytes, labels: Mapping[str, str]) -> None:
         """Store an object and say that it has come."""
@@ -60,7 +62,13 @@ def play(
         app = build(settings, clock=lambda: START, live=Upstream([]))
         await app.records.create_account(Account("acc_1", "shop", START, limits))
         try:
-            await story(Scene(app))
+            scene = Scene(app)
+
+            async def published(event: Event) -> None:
+                scene.announced.append(event)
+
+            app.events.publish = published  # type: ignore[method-assign]
+            await story(scene)
         finally:
             await app.close()
 
@@ -72,11 +80,7 @@ def test_an_image_with_a_prompt_becomes_one_edit_however_often_it_is_told_of(
 ) -> None:
     async def story(scene: Scene) -> None:
         await scene.upload(PHOTO, photo(), {**CUP, "darkroom-seed": "7", "color": "red"})
-        described = await scene.app.storage.describe(PHOTO)
-        assert described is not None
-        await asyncio.gather(
-            *(upload_trigger.arrived(scene.app, PHOTO, described) for _ in range(3))
-        )
+        await asyncio.gather(*(upload_trigger.finalized(scene.app, PHOTO) for _ in range(3)))
         (made,) = await scene.requests()
         assert (made.status, made.operation, made.prompt) == ("queued", "edit", "a cup")
         assert (made.key_id, made.sandbox, made.deferred) == ("upload", True, True)
@@ -84,7 +88,8 @@ def test_an_image_with_a_prompt_becomes_one_edit_however_often_it_is_told_of(
         assert made.parameters["seed"] == 7
         assert made.metadata == {"upload_id": "upl_1"}
         # Another object of that name is another job.
-        await upload_trigger.arrived(scene.app, PHOTO, replace(described, generation="2"))
+        await scene.app.storage.delete(PHOTO)
+        await scene.upload(PHOTO, photo(), CUP)
         assert len(await scene.requests()) == 2
 
     play(tmp_path, story)
@@ -164,15 +169,79 @@ def test_what_asks_for_nothing_is_let_be(
     play(tmp_path, story)
 
 
-def test_a_file_that_cannot_be_read_under_its_name_is_put_on_record(tmp_path: Path) -> None:
+def test_what_is_gone_or_has_a_name_of_no_object_is_let_be(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:
-        for name in ("my photo.jpg", "gone.jpg"):
-            described = Described(1, "image/jpeg", CUP, "1")
-            await upload_trigger.arrived(scene.app, f"{FOLDER}/{name}", described)
-        codes = {record.error.code for record in await scene.requests() if record.error}
-        assert codes == {"invalid_request", "not_found"}
-        await upload_trigger.arrived(scene.app, f"{FOLDER}/folder/", Described(0, "", CUP, "1"))
-        assert len(await scene.requests()) == 2
+        for name in (
+            "gone.jpg",
+            "my photo.jpg",
+            "folder/",
+            "../photo.jpg",
+            "\ud800.jpg",
+            "a" * 600,
+        ):
+            await upload_trigger.finalized(scene.app, f"{FOLDER}/{name}")
+        assert not await scene.requests()
+
+    play(tmp_path, story)
+
+
+def test_what_goes_before_it_is_read_is_put_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(scene: Scene) -> None:
+        async def gone(name: str) -> AsyncIterator[bytes]:
+            if name:
+                raise Missing
+            yield b""
+
+        monkeypatch.setattr(scene.app.storage, "stream", gone)
+        await scene.upload(PHOTO, photo(), CUP)
+        (left,) = await scene.requests()
+        assert left.error is not None and left.error.code == "not_found"
+
+    play(tmp_path, story)
+
+
+def test_a_bad_file_is_told_of_where_its_metadata_says(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        hook = {"darkroom-webhook-url": "https://shop.example/done"}
+        await scene.upload(PHOTO, b"no picture", {**CUP, **hook})
+        await upload_trigger.finalized(scene.app, PHOTO)
+        (left,) = await scene.requests()
+        (notice,) = await scene.app.records.notices("due", 9)
+        assert (notice.subject, notice.type, notice.url) == (
+            left.id,
+            "request.failed",
+            "https://shop.example/done",
+        )
+        assert left.webhook_url == notice.url
+        assert scene.announced == [Event("requests", "acc_1", left.id)]
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("url", ["http://shop.example/", "https://10.0.0.1/", "https://xn--a/"])
+def test_where_nothing_can_be_sent_nothing_is(tmp_path: Path, url: str) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.upload(PHOTO, photo(), {**CUP, "darkroom-webhook-url": url})
+        lines = b'{"custom_id": "a", "prompt": "a cup"}'
+        await scene.upload(LINES, lines, {**TEST, "darkroom-webhook-url": url})
+        (request,), (batch,) = await scene.requests(), await scene.batches()
+        assert request.error is not None and batch.error is not None
+        assert (request.error.param, batch.error.param) == ("webhook_url", "webhook_url")
+        assert request.webhook_url is None and batch.webhook_url is None
+        assert not await scene.app.records.notices("due", 9)
+        assert not scene.announced
+
+    play(tmp_path, story)
+
+
+def test_a_bad_jsonl_keeps_its_webhook(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        hook = {"darkroom-webhook-url": "https://shop.example/done", "darkroom-mode": "slow"}
+        await scene.upload(LINES, b"", {**TEST, **hook})
+        (batch,) = await scene.batches()
+        assert (batch.status, batch.webhook_url) == ("failed", "https://shop.example/done")
 
     play(tmp_path, story)
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from shared import signatures, webhooks
+from shared import batch_view, signatures, webhooks
 from shared.app import App
 from shared.batch_domain import Batch, Counts
 from shared.domain import Hold, Notice, Quote, Record
@@ -369,6 +369,63 @@ def test_a_receiver_that_hangs_holds_up_nobody_and_is_asked_once_a_sweep() -> No
     assert desk.kept["req_x"].tries == 1
 
 
+def test_a_receiver_is_a_host_that_an_account_named() -> None:
+    desk = Desk(Receivers(shop=httpx.ConnectError("refused")))
+    for n in range(20):
+        desk.ended(record(id=f"req_{n}", webhook_url=f"https://shop.example/{n}?{n}"))
+    for url in ("https://SHOP.example:8443/", "https://shop.example./"):
+        desk.ended(record(id=f"req_{url}", webhook_url=url))
+    desk.ended(record(id="req_other", account_id="other"))
+    assert desk.sweep() == 0
+    assert len(desk.receivers.got) == 2
+    assert {notice.tries for notice in desk.kept.values()} == {1}
+
+
+def test_a_sweep_begins_nothing_after_its_time() -> None:
+    async def slow(_: httpx.Request) -> httpx.Response:
+        desk.now += timedelta(seconds=25)
+        return httpx.Response(200)
+
+    desk = Desk(Receivers(shop=slow))
+    for n in range(5):
+        desk.ended(record(id=f"req_{n}"))
+    assert desk.sweep() == 3
+    left = [notice for notice in desk.kept.values() if notice.state == "due"]
+    assert [(notice.tries, notice.due_at) for notice in left] == [(0, NOW)] * 2
+    assert desk.sweep() == 2
+
+
+def test_what_breaks_every_try_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError
+
+    desk = Desk(Receivers(shop=ValueError("ours"), fine=200))
+    desk.ended(record())
+    desk.ended(record(id="req_n", webhook_url="https://xn--a/"))
+    desk.ended(batch(webhook_url="https://fine.example/"))
+    monkeypatch.setattr(batch_view, "of_batch", broken)
+    desk.ended(record(id="req_b", webhook_url="https://fine.example/"))
+    for _ in range(len(webhooks.DELAYS_S) + 1):
+        desk.sweep()
+        desk.now += timedelta(days=1)
+    ended = {subject: (n.state, n.tries) for subject, n in desk.kept.items()}
+    assert ended == {
+        "req_a": ("dead", 11),
+        "req_n": ("dead", 11),
+        "bat_a": ("dead", 11),
+        "req_b": ("delivered", 1),
+    }
+    assert desk.kept["req_a"].failure
+
+
+def test_one_that_breaks_outside_a_sweep_is_tried_again() -> None:
+    desk = Desk(Receivers(shop=[ValueError("ours"), 200]))
+    failed = desk.deliver(desk.ended(record()))
+    assert (failed.state, failed.tries, bool(failed.failure)) == ("due", 1, True)
+    desk.now = failed.due_at
+    assert desk.deliver(failed).state == "delivered"
+
+
 def test_a_bad_answer_to_one_says_nothing_of_the_next() -> None:
     desk = Desk(Receivers(shop=[500, 200]))
     for n in range(3):
@@ -409,6 +466,7 @@ def test_a_dead_one_is_replayed_with_all_its_tries() -> None:
         "https://[fd00::1]/",
         "https://shop.example/" + "x" * 2000,
         "shop",
+        "https://xn--a/",
     ],
 )
 def test_a_url_nothing_can_be_sent_to_is_refused_at_once(url: str) -> None:

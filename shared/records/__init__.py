@@ -96,9 +96,9 @@ class Records(Protocol):
         """Replace an open record by its next state, which is open too. Raises Stale when it has
         changed since it was read."""
 
-    async def note(self, record: Record) -> Record:
-        """Write a record that ended before anything was held for it; the stored one if its id is
-        taken."""
+    async def note(self, record: Record, notice: Notice | None = None) -> Record:
+        """Write a record that ended before anything was held for it, and the notice of it; the
+        stored one, and nothing written, if its id is taken."""
 
     async def finish(
         self, record: Record, posting: Posting, notice: Notice | None = None
@@ -142,9 +142,9 @@ class Records(Protocol):
         the usage; and write the notice. All or nothing. Raises Stale when it has changed since it
         was read."""
 
-    async def note_batch(self, batch: Batch) -> Batch:
-        """Write a batch that ended before anything was held for it; the stored one if its id is
-        taken."""
+    async def note_batch(self, batch: Batch, notice: Notice | None = None) -> Batch:
+        """Write a batch that ended before anything was held for it, and the notice of it; the
+        stored one, and nothing written, if its id is taken."""
 
     async def due_batches(self, before: datetime, limit: int) -> Sequence[Batch]:
         """Open batches, of all accounts, whose `due_at` is before that time, oldest first."""

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from google.api_core import exceptions
@@ -170,11 +171,12 @@ class Firestore(FirestoreBatches):
         except Conflict as error:
             raise Stale from error
 
-    async def note(self, record: Record) -> Record:
+    async def note(self, record: Record, notice: Notice | None = None) -> Record:
         documents.check_ended(record)
-        ref = self._request_ref(record.id)
+        ref, also = self._request_ref(record.id), partial(self._put_notice, notice=notice)
         try:
-            return replace(record, version=await self._written(ref, _document(record)))
+            version = await self._written(ref, _document(record), also=also)
+            return replace(record, version=version)
         except Conflict:
             return _to_record(await ref.get(**READ))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from google.cloud.firestore import FieldFilter
@@ -65,11 +66,12 @@ class FirestoreBatches(FirestoreLedger, FirestoreNotices):
             raise Stale from error
         return replace(batch, version=version)
 
-    async def note_batch(self, batch: Batch) -> Batch:
+    async def note_batch(self, batch: Batch, notice: Notice | None = None) -> Batch:
         documents.check_ended(batch)
-        ref = self._batch_ref(batch.id)
+        ref, also = self._batch_ref(batch.id), partial(self._put_notice, notice=notice)
         try:
-            return replace(batch, version=await self._written(ref, documents.from_batch(batch)))
+            version = await self._written(ref, documents.from_batch(batch), also=also)
+            return replace(batch, version=version)
         except Conflict:
             return _to_batch(await ref.get(**READ))
 

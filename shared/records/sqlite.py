@@ -108,9 +108,16 @@ class Sqlite(SqliteBatches):
         documents.check_open(record)
         return await self._write(lambda: self._replace_record(record))
 
-    async def note(self, record: Record) -> Record:
+    async def note(self, record: Record, notice: Notice | None = None) -> Record:
         documents.check_ended(record)
-        return await self._write(lambda: self._record(record.id) or self._insert_record(record))
+
+        def write() -> Record:
+            stored = self._record(record.id)
+            if stored is None:
+                self._put_notice(notice)
+            return stored or self._insert_record(record)
+
+        return await self._write(write)
 
     async def finish(
         self, record: Record, posting: Posting, notice: Notice | None = None

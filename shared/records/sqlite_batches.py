@@ -68,9 +68,16 @@ class SqliteBatches(SqliteLedger, SqliteNotices):
 
         return await self._write(write)
 
-    async def note_batch(self, batch: Batch) -> Batch:
+    async def note_batch(self, batch: Batch, notice: Notice | None = None) -> Batch:
         documents.check_ended(batch)
-        return await self._write(lambda: self._batch(batch.id) or self._insert_batch(batch))
+
+        def write() -> Batch:
+            stored = self._batch(batch.id)
+            if stored is None:
+                self._put_notice(notice)
+            return stored or self._insert_batch(batch)
+
+        return await self._write(write)
 
     async def due_batches(self, before: datetime, limit: int) -> Sequence[Batch]:
         rows = await self._read(

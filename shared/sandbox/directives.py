@@ -35,7 +35,7 @@ NAMES = (
 )
 BATCH = ("expired", "failed", "html", "missing")
 """The names that mean something in a batch only: single calls are answered as if without them."""
-LARGEST = {"slow": 3600.0, "bytes": 50_000_000.0}
+LARGEST = {"slow": 60.0, "bytes": 50_000_000.0}
 """The names that take a value, and the largest it may be: seconds, bytes."""
 ONCE = {"partial": 1}
 """The names whose `*N` is there unsaid: one call of several comes back without its picture."""

@@ -56,8 +56,8 @@ def test_a_batch_comes_back_as_it_was_written(run: Run) -> None:
                 Group("fanout", "x:m", 1, 1, rests=2),
             ),
             jobs=(
-                Job(0, 0, 1, 0, 9, "running", "n", "t", look_at, 1, 2**40, again=True),
-                Job(1, 0, 1, 0, 9, "closed", "n", outcome="expired"),
+                Job(0, 0, 1, "running", "n", 0, 9, "t", look_at, 1, 2**40, again=True),
+                Job(1, 0, 1, "closed", "n", 0, 9, outcome="expired"),
             ),
             wire={"endpoint": "/v1/images", "deep": [{"a": None}]},
             metadata={"a.b": "\ud800"},

@@ -78,8 +78,26 @@ def test_an_event_makes_one_job_in_either_form_however_often_it_comes(tmp_path: 
         assert [(r["operation"], r["status"], r["prompt"]) for r in listed] == [
             ("edit", "queued", "a cup")
         ]
-        await told({**OBJECT, "generation": "1587627537231058"})
+        await darkroom.app.storage.delete(NAME)
+        await told(OBJECT)
+        assert await made(darkroom) == 1
+        await darkroom.app.storage.put(NAME, photo(), "image/jpeg", LABELS)
+        await told(OBJECT)
         assert await made(darkroom) == 2
+
+    play(tmp_path, story)
+
+
+def test_of_an_event_only_the_name_is_believed(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        await darkroom.app.storage.put(NAME, photo(), "image/jpeg", LABELS)
+        live = {"darkroom-prompt": "a diamond", "darkroom-model": "nano-banana-pro"}
+        for n in range(3):
+            forged = {**OBJECT, "metadata": live, "generation": f"{n}", "size": "1"}
+            assert (await told(forged)).status_code == 204
+        assert await made(darkroom) == 1
+        (listed,) = (await darkroom.get("/account/requests")).json()["data"]
+        assert (listed["sandbox"], listed["prompt"]) == (True, "a cup")
 
     play(tmp_path, story)
 
@@ -103,13 +121,12 @@ def test_other_events_are_let_go(tmp_path: Path, type: str) -> None:
 
 def test_what_cannot_be_read_is_let_go_and_not_sent_again_for_ever(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
-        wrong: list[object] = [{**OBJECT, "generation": ""}, {**OBJECT, "name": 1}, {}]
+        wrong: list[object] = [{**OBJECT, "name": 1}, {**OBJECT, "name": "../a.jpg"}, {}]
         for data in (b"{", [], 1, None, *wrong):
             assert (await told(data)).status_code == 204
             assert (await told_whole({**ATTRIBUTES, "data": None})).status_code == 204
         assert (await _posted(OBJECT, {"content-type": "application/json"})).status_code == 204
-        bare = {key: value for key, value in OBJECT.items() if key != "metadata"}
-        assert (await told(bare)).status_code == 204
+        assert (await told(OBJECT)).status_code == 204
         assert not await made(darkroom)
 
     play(tmp_path, story)

@@ -1,0 +1,1 @@
+"""Measurements, each a script: what takes minutes, so `make check` leaves it out."""
