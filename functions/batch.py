@@ -16,13 +16,18 @@ from shared.errors import NotFound
 from shared.records import Page
 
 MAX_LISTED = 100
+MAX_VALUES = 1_000_000
+"""Of JSON in a body: a hundred thousand items, each of some."""
+_NO_LINE_ENDS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
+"""What JSON lets stand and many readers take for the end of a line."""
 
 
 async def create(request: Request) -> Response:
     """Check and price every item, hold the money, and have them made."""
     app, caller = http.app(), await http.caller(request)
     key = http.idempotency_key(request)
-    ask = await batch_body.read(app, caller, await http.fields(request), key)
+    fields = await http.fields(request, values=MAX_VALUES)
+    ask = await batch_body.read(app, caller, fields, key)
     earlier = await batches.earlier_of(app, ask)
     batch = earlier or await batches.create(app, ask)
     headers = {"location": f"/batch/{batch.id}"}
@@ -60,7 +65,8 @@ async def show_results(request: Request) -> Response:
 async def _lines(batch: Batch) -> AsyncIterator[str]:
     app = http.app()
     async for result in batches.results(app, batch):
-        yield batch_view.of_item(result, app.links, app.clock()).model_dump_json() + "\n"
+        line = batch_view.of_item(result, app.links, app.clock()).model_dump_json()
+        yield line.translate(_NO_LINE_ENDS) + "\n"
 
 
 async def _own(request: Request) -> Batch:

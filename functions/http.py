@@ -185,10 +185,12 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-async def fields(request: Request, limit: int = MAX_BODY_BYTES) -> dict[str, Any]:
+async def fields(
+    request: Request, limit: int = MAX_BODY_BYTES, values: int = json_size.MOST
+) -> dict[str, Any]:
     """The JSON object of the body. Raises InvalidRequest, PayloadTooLarge."""
     text = await body(request, limit)
-    json_size.check_values(text, param="body")
+    json_size.check_values(text, values, param="body")
     try:
         value = await asyncio.to_thread(from_json, text, allow_inf_nan=False)
     except ValueError as error:

@@ -20,7 +20,7 @@ from shared.storage import BadName, Missing
 MAX_ITEMS = 100_000
 MAX_DEFAULTS_BYTES = 64 * 2**10
 """Of the defaults as JSON: they are read again for every item."""
-_EACH = ("images", "mask", "previous_request_id", "metadata")
+NOT_OF_DEFAULTS = ("images", "mask", "previous_request_id", "metadata")
 """Fields that are an item's own or nobody's."""
 
 
@@ -75,7 +75,7 @@ async def read(
 def _said(fields: Mapping[str, Any]) -> BatchBody:
     """A body whose defaults can be every item's. Raises InvalidRequest naming the field."""
     said = body.validated(BatchBody, fields)
-    for name in _EACH:
+    for name in NOT_OF_DEFAULTS:
         if name in said.defaults:
             raise InvalidRequest(f"Each item has its own {name}.", param=f"defaults.{name}")
     if said.model is not None and "model" in said.defaults:

@@ -47,10 +47,10 @@ class Job:
     group: int
     first: int
     last: int
-    low: int
-    high: int
     state: Literal["sending", "running", "ended", "closed"]
     name: str
+    low: int = 0
+    high: int = 2**31
     token: str = ""
     look_at: datetime | None = None
     file: int = 0

@@ -34,6 +34,8 @@ class _Rest(Exception):
 
 async def make(shift: Shift, number: int) -> None:
     """Make a group's next chunk, as much of it as there is time for."""
+    if shift.batch.status == "accepted":
+        await shift.save(running)
     group = shift.batch.groups[number]
     items = await shift.items(number, group.sent, group.sent + 1, whole=True)
     left = iter(items)
@@ -55,7 +57,7 @@ async def make(shift: Shift, number: int) -> None:
         after = replace(group, sent=group.sent + 1, rests=0, rest_until=None)
     else:
         after = group
-    await shift.save(lambda batch: with_group(running(batch), number, after))
+    await shift.save(lambda batch: with_group(batch, number, after))
 
 
 async def _worker(shift: Shift, left: Iterator[Kept], rests: list[_Rest]) -> None:

@@ -4,14 +4,15 @@ and the good ones put into storage in chunks, in bounded memory. Nothing is spen
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from shared import batch_lines, json_size, jsonl, names, pricing, routing
+from shared import fetch, json_size, jsonl, names, pixels, pricing, routing
 from shared.app import App
 from shared.batch_domain import Group, Mode
 from shared.batch_items import BatchAsk, Item
-from shared.batch_lines import Kept
+from shared.batch_lines import Kept, keep
 from shared.catalogue.rows import Route
 from shared.domain import ImageRequest, Json
 from shared.errors import DarkroomError, InvalidRequest, PayloadTooLarge
@@ -132,10 +133,22 @@ class Reader:
         try:
             json_size.check_values(line)
             item = self._ask.parse(line)
+            self._look_at_images(item.request)
             self._app.blocklist.check(item.request)
             return item, self._way(item.request)
         except DarkroomError as error:
             return error
+
+    def _look_at_images(self, request: ImageRequest) -> None:
+        """What can be said of its images before they are loaded. Raises DarkroomError."""
+        named = [(f"images[{n}]", ref) for n, ref in enumerate(request.refs)]
+        named += [("mask", request.mask_ref)] if request.mask_ref else []
+        for param, ref in named:
+            if ref.data is not None:
+                pixels.inspect(ref.data, param)
+            elif ref.url is not None and ref.url[:5].lower() != "data:":
+                allowed = self._app.settings.allow_private_urls
+                fetch.check_url(ref.url, f"{param}.url", allow_private=allowed)
 
     def _way(self, request: ImageRequest) -> Way:
         """The cheapest of those the batch's mode allows. Raises DarkroomError."""
@@ -175,7 +188,8 @@ class Reader:
 
     async def _take(self, number: int, item: Item, way: Way) -> None:
         if item.custom_id in self._seen:
-            again = InvalidRequest("This custom_id is there twice.", param="custom_id")
+            twice = f"The custom_id {item.custom_id[:100]!r} is there twice."
+            again = InvalidRequest(twice, param="custom_id")
             self._tell(number, again)
             return
         if way.key not in self._groups and len(self._groups) >= MAX_GROUPS:
@@ -192,7 +206,8 @@ class Reader:
         self._held += way.held_micros
         self._listed += way.listed_micros
         kept = Kept(index, item.custom_id, way.held_micros, item.request)
-        line = await asyncio.to_thread(batch_lines.keep, kept)
+        images = any(ref.data for ref in item.request.refs)
+        line = await asyncio.to_thread(keep, kept) if images else keep(kept)
         # With what the batch's defaults add to every item.
         self._bytes += len(line)
         if self._bytes > MAX_BYTES:
@@ -245,6 +260,9 @@ async def _together(
     some: list[tuple[int, bytes]] = []
     async for line, end in lines:
         number += 1
+        if number == 1:
+            # Written by some editors before the first letter.
+            line = line.removeprefix(codecs.BOM_UTF8)
         if end > MAX_BYTES:
             raise PayloadTooLarge(f"A batch has at most {MAX_BYTES} bytes.", param="items")
         if not line.strip():

@@ -9,7 +9,15 @@ from datetime import timedelta
 from shared import log, provider_events, sources
 from shared.batch_domain import Group, Job
 from shared.batch_lines import Kept
-from shared.batch_shift import Shift, failed, running, with_group, with_job, without_job
+from shared.batch_shift import (
+    Shift,
+    called_back,
+    failed,
+    running,
+    with_group,
+    with_job,
+    without_job,
+)
 from shared.batch_transport import Door, is_gone, may_be_there
 from shared.errors import (
     DarkroomError,
@@ -58,7 +66,7 @@ async def send(shift: Shift, number: int) -> None:
         await _rest(shift, number, error)
         return
     load = await _load(shift, number, door)
-    after = replace(group, sent=load.sent, low=load.high, rests=0, rest_until=None)
+    after = replace(group, sent=load.sent, low=load.high, rest_until=None)
     if not load.lines or shift.cancelled():
         unsent = group if load.lines else after
         await shift.save(lambda batch: with_group(batch, number, unsent))
@@ -137,6 +145,10 @@ async def look(shift: Shift, place: int, *, stopping: bool) -> None:
         log.event("batch.job_running", job=job.name, finished=progress.finished)
         after = replace(job, look_at=shift.now + wait)
         await shift.save(lambda batch: with_job(batch, place, after))
+        if shift.cancelled() and not stopping:
+            # Cancelled while it was looked at: its provider hears of it with the next look.
+            now = shift.now
+            await shift.save(lambda batch: called_back(batch, now))
         return
     ended = replace(job, state="ended", outcome=progress.state, look_at=None)
     await shift.save(lambda batch: with_job(replace(batch, status="collecting"), place, ended))
@@ -165,16 +177,27 @@ async def _load(shift: Shift, number: int, door: Door) -> _Load:
     while load.sent < group.chunks:
         items = await shift.items(number, load.sent, load.sent + 1, whole=True)
         items = [item for item in items if item.index >= group.low]
-        for start in range(0, len(items), _LOADED_AT_ONCE):
-            some = items[start : start + _LOADED_AT_ONCE]
-            held = load.held_micros + sum(item.held_micros for item in some)
+        while items:
+            some = _within(items[:_LOADED_AT_ONCE], cap, load)
             full = load.bytes >= most or len(load.lines) + len(some) > adapter.MAX_LINES
-            dear = cap is not None and held > cap
-            if shift.over or (load.lines and (full or dear)):
+            if shift.over or not some or (load.lines and full):
                 return load
             await _take(shift, load, some, door)
+            items = items[len(some) :]
         load.sent += 1
     return load
+
+
+def _within(items: list[Kept], cap: int | None, load: _Load) -> list[Kept]:
+    """The first of some items that a day's cap has room for beside what is loaded; a job has one
+    at least."""
+    held, some = load.held_micros, list[Kept]()
+    for item in items:
+        held += item.held_micros
+        if cap is not None and held > cap and (load.lines or some):
+            break
+        some.append(item)
+    return some
 
 
 async def _take(shift: Shift, load: _Load, items: list[Kept], door: Door) -> None:
@@ -211,7 +234,8 @@ def _callback(shift: Shift, door: Door) -> tuple[str | None, dict[str, str]]:
 async def _sent(shift: Shift, place: int, token: str, door: Door) -> None:
     job = shift.batch.jobs[place]
     sent = replace(job, state="running", token=token, look_at=shift.now + FIRST_LOOK)
-    await shift.save(lambda batch: with_job(batch, place, sent))
+    group = replace(shift.batch.groups[job.group], rests=0)
+    await shift.save(lambda batch: with_group(with_job(batch, place, sent), job.group, group))
     batch, provider = shift.batch, door.route.provider
     await provider_events.expect(shift.app, provider, token, batch.account_id, batch.id)
     log.event("batch.job_sent", batch=shift.batch.id, job=job.name, provider=door.route.provider)

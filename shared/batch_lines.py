@@ -18,7 +18,7 @@ from shared.errors import InvalidRequest
 
 MAX_ID = 255
 _EDITS = ("images", "mask", "previous_request_id")
-_ALONE = ("webhook_url", "delivery", "cache", "timeout_s", "metadata")
+NOT_OF_ITEMS = ("webhook_url", "delivery", "cache", "timeout_s", "metadata")
 """Fields of a request that somebody waits for, or that stands alone."""
 
 
@@ -40,7 +40,7 @@ def native(defaults: Mapping[str, Json]) -> Parse:
         fields = _object(line)
         custom_id = fields.pop("custom_id", None)
         given = {**defaults, **fields}
-        for name in _ALONE:
+        for name in NOT_OF_ITEMS:
             if name in given:
                 raise InvalidRequest(f"An item has no {name}.", param=name)
         if any(given.get(name) for name in _EDITS):
@@ -126,7 +126,8 @@ def _object(line: bytes) -> dict[str, Any]:
     try:
         value = from_json(line, allow_inf_nan=False)
     except ValueError as error:
-        raise InvalidRequest(f"The line is not valid JSON: {error}.") from error
+        why = str(error).replace(" at line 1 column", " at column")
+        raise InvalidRequest(f"The line is not valid JSON: {why}.") from error
     if not isinstance(value, dict):
         raise InvalidRequest("A line has to be a JSON object.")
     return value

@@ -57,6 +57,7 @@ class Shift:
     waiting: list[Ended] = field(default_factory=list)
     since: datetime | None = None
     heeded: datetime | None = None
+    _unsure: bool = False
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -125,32 +126,43 @@ class Shift:
         self.heeded = self.now
 
     async def save(self, change: Change | None = None) -> None:
-        """Write down the results that wait and another change of the batch, as one. Raises
-        Lost."""
+        """Write down the results that wait and another change of the batch, as one. What cannot be
+        written waits on. Raises Lost."""
         async with self._writing:
+            if self._unsure:
+                # A write whose answer was lost may have been done.
+                self.batch = await self._again()
+                done = batch_lines.unpack(self.batch.done, self.batch.counts.total)
+                self.waiting = [one for one in self.waiting if not is_set(done, one.result.index)]
+                self._unsure = False
             waiting = list(self.waiting)
             if not waiting:
                 if change is not None:
-                    await self._write(change, None)
+                    await self._changed(change)
                 return
             name = f"{len(self.batch.results):06d}-{self.app.new_id()[:10]}"
             data = batch_lines.keep_results(one.result for one in waiting)
             path = names.batch_result(self.batch.id, name)
             await self.app.storage.put(path, data, "application/jsonl", {})
+            now, charged = self.now, _charged(waiting)
+
+            def apply(batch: Batch) -> tuple[Batch, Delivered]:
+                piece, rest = _drawn(batch, waiting)
+                delivered = Delivered(name, now, piece, charged, _usage(waiting, now))
+                after = replace(_with_results(batch, waiting, name), hold=rest)
+                return (change(after) if change else after), delivered
+
+            self._unsure = True
+            await self._write(apply)
+            self._unsure = False
             # Those that came meanwhile wait for the next time.
             del self.waiting[: len(waiting)]
             self.since = self.now if self.waiting else None
-            piece, rest = _drawn(self.batch, waiting)
-            now, charged = self.now, _charged(waiting)
-            delivered = Delivered(name, now, piece, charged, _usage(waiting, now))
-
-            def apply(batch: Batch) -> Batch:
-                after = replace(_with_results(batch, waiting, name), hold=rest)
-                return change(after) if change else after
-
-            await self._write(apply, delivered)
         counts = self.batch.counts
         log.event("batch.progress", batch=self.batch.id, ended=counts.ended, total=counts.total)
+
+    async def _changed(self, change: Change) -> None:
+        await self._write(lambda batch: (change(batch), None))
 
     async def release(self, due_at: datetime) -> None:
         """Give the lease back. Raises Lost."""
@@ -158,22 +170,21 @@ class Shift:
 
     async def end(self, ended: Change, notice: Callable[[Batch], Notice | None]) -> None:
         """End the batch, and free what is still held. Raises Lost."""
-        piece, rest = ledger.draw(self.batch.hold, 0, self.batch.hold.micros)
-        freed = Delivered("end", self.now, piece, 0) if piece.micros else None
 
-        def apply(batch: Batch) -> Batch:
-            return ended(replace(batch, hold=rest, worker=None))
+        def apply(batch: Batch) -> tuple[Batch, Delivered | None]:
+            piece, rest = ledger.draw(batch.hold, 0, batch.hold.micros)
+            freed = Delivered("end", self.now, piece, 0) if piece.micros else None
+            return ended(replace(batch, hold=rest, worker=None)), freed
 
-        await self._write(apply, freed, notice)
+        await self._write(apply, notice)
 
     async def _write(
         self,
-        apply: Change,
-        delivered: Delivered | None,
+        apply: Callable[[Batch], tuple[Batch, Delivered | None]],
         notice: Callable[[Batch], Notice | None] = lambda _: None,
     ) -> None:
         for _ in range(_TRIES):
-            after = apply(replace(self.batch, due_at=self.now + LEASE))
+            after, delivered = apply(replace(self.batch, due_at=self.now + LEASE))
             try:
                 self.batch = await self.app.records.advance_batch(after, delivered, notice(after))
                 return

@@ -193,7 +193,8 @@ def _status(batch: Batch, now: datetime) -> BatchStatus:
     if batch.cancelling:
         return "cancelled"
     outcomes = {job.outcome for job in batch.jobs if job.outcome}
-    if batch.counts.failed and (now >= batch.expires_at or "expired" in outcomes):
+    unmade = batch.counts.succeeded < batch.counts.total
+    if unmade and (now >= batch.expires_at or "expired" in outcomes):
         return "expired"
     if outcomes == {"failed"} and not batch.counts.succeeded:
         return "failed"

@@ -35,6 +35,7 @@ class BatchView(View):
     id: str
     object: Literal["batch"] = "batch"
     status: BatchStatus
+    cancelling: bool
     counts: CountsView
     mode: Literal["auto", "provider", "fanout"]
     model: str | None
@@ -72,6 +73,7 @@ def of_batch(batch: Batch) -> BatchView:
     return BatchView(
         id=batch.id,
         status=batch.status,
+        cancelling=batch.cancelling and batch.open,
         counts=CountsView(
             total=counts.total,
             succeeded=counts.succeeded,

@@ -59,7 +59,6 @@ class OperatorsBatchView(batch_view.BatchView):
 
     account: str
     held_usd: str
-    cancelling: bool
     worker: str | None
     due_at: view.Time | None
     groups: list[GroupView]
@@ -72,7 +71,6 @@ def of_batch(batch: Batch) -> OperatorsBatchView:
         **dict(batch_view.of_batch(batch)),
         account=batch.account_id,
         held_usd=usd(batch.hold.micros),
-        cancelling=batch.cancelling,
         worker=batch.worker,
         due_at=batch.due_at if batch.open else None,
         groups=[_group(group) for group in batch.groups],

@@ -396,5 +396,5 @@ def _below(url: httpx.URL, own: httpx.URL) -> bool:
     return inside or url.host in ("localhost", "127.0.0.1", "::1")
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
+def _origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
+    return url.scheme, url.raw_host, url.port

@@ -111,6 +111,11 @@ async def admit(app: App, ask: Ask) -> Admitted:
     behind."""
     deadline = asyncio.get_running_loop().time() + ask.request.timeout_s
     request_id = request_id_of(app, ask)
+    if ask.deferred and ask.request.delivery == "b64_json":
+        raise InvalidRequest(
+            "A request that nobody waits for is answered with links: leave delivery out.",
+            param="delivery",
+        )
     if ask.request.webhook_url is not None:
         webhooks.check_url(app, ask.request.webhook_url, "webhook_url")
     if ask.repeated and ask.idempotency_key is None:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from shared import body, errors, openapi_webhooks, view
-from shared.batch_body import BatchBody
-from shared.batch_lines import MAX_ID
+from shared.batch_body import NOT_OF_DEFAULTS, BatchBody
+from shared.batch_lines import MAX_ID, NOT_OF_ITEMS
 from shared.domain import IMAGE_TYPES
 from shared.errors import DarkroomError
 from shared.openapi_endpoints import (
@@ -35,7 +35,6 @@ _OF_STATUS = {
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
-_NOT_OF_ITEMS = ("webhook_url", "delivery", "cache", "timeout_s")
 """Fields of a request that somebody waits for, or that stands alone."""
 
 
@@ -110,9 +109,10 @@ def _items(components: Mapping[str, Any]) -> dict[str, Any]:
     """Batches' items, which are bodies of /generate or /edit with a name, and the defaults of
     those; the body of a batch says so."""
     edit, batch = components["EditBody"], components[BatchBody.__name__]
-    common = {k: v for k, v in edit["properties"].items() if k not in _NOT_OF_ITEMS}
+    common = {k: v for k, v in edit["properties"].items() if k not in NOT_OF_ITEMS}
     custom_id = {"type": "string", "minLength": 1, "maxLength": MAX_ID}
-    defaults = {"type": "object", "properties": common, "additionalProperties": False}
+    shared = {k: v for k, v in common.items() if k not in NOT_OF_DEFAULTS}
+    defaults = {"type": "object", "properties": shared, "additionalProperties": False}
     item = {
         **defaults,
         "description": "A body of /generate, or of /edit where it has images; a line of a JSONL.",

@@ -59,6 +59,8 @@ async def cancel(app: App, record: Record) -> Record:
     """End a deferred request that has not ended. A provider that is at it already is not called
     back: what it makes is thrown away, and nobody is charged. Raises InvalidRequest."""
     for _ in range(_CANCELS):
+        if record.status == "cancelled":
+            return record
         if not record.open:
             raise InvalidRequest(f"This request has ended: it is {record.status}.", param="id")
         if not record.deferred:

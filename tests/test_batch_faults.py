@@ -78,11 +78,11 @@ async def all_made(darkroom: Darkroom, batch: Mapping[str, Any], key: str, count
     await darkroom.check()
 
 
-@pytest.mark.parametrize(("where", "status"), [("look", 502), ("download", 401)])
-def test_one_bad_answer_loses_no_batch(tmp_path: Path, where: str, status: int) -> None:
+@pytest.mark.parametrize(("where", "status", "count"), [("look", 502, 3), ("download", 401, 30)])
+def test_one_bad_answer_loses_no_batch(tmp_path: Path, where: str, status: int, count: int) -> None:
     async def story(darkroom: Darkroom) -> None:
         played, key = live(darkroom), await darkroom.live_key()
-        batch = await created(darkroom, key, 30)
+        batch = await created(darkroom, key, count)
         seen: list[str] = []
 
         async def hiccup(request: httpx.Request) -> httpx.Response:
@@ -96,7 +96,7 @@ def test_one_bad_answer_loses_no_batch(tmp_path: Path, where: str, status: int) 
             return response
 
         darkroom.upstream.script[:] = [hiccup]
-        await all_made(darkroom, batch, key, 30)
+        await all_made(darkroom, batch, key, count)
         assert len(seen) > 1
 
     play(tmp_path, story, unused)

@@ -112,7 +112,7 @@ def test_open_batches_are_listed_the_longest_due_first(data: Path) -> None:
 
 
 def test_a_batch_is_shown_with_what_it_waits_for(data: Path) -> None:
-    job = Job(0, 0, 1, 0, 9, "running", "bat_1-0", "batches/abc", utc_now())
+    job = Job(0, 0, 1, "running", "bat_1-0", 0, 9, "batches/abc", utc_now())
     resting = replace(FANOUT, rests=2, rest_until=utc_now() + HOUR)
     stored(data, batch(groups=(resting,), jobs=(job,), worker="w", status="running"))
     one = shown("batches", "show", "bat_1")
@@ -192,8 +192,8 @@ def test_a_push_ends_rests_and_looks_at_jobs_now(data: Path) -> None:
     later = utc_now() + HOUR
     resting = replace(FANOUT, rests=5, rest_until=later)
     running, closed = (
-        Job(0, 0, 0, 0, 9, "running", "bat_1-0", "t", later),
-        Job(0, 0, 0, 0, 9, "closed", "bat_1-1"),
+        Job(0, 0, 0, "running", "bat_1-0", 0, 9, "t", later),
+        Job(0, 0, 0, "closed", "bat_1-1", 0, 9),
     )
     stored(data, batch(groups=(resting,), jobs=(running, closed)))
     before = utc_now()
@@ -209,7 +209,7 @@ def test_a_push_ends_rests_and_looks_at_jobs_now(data: Path) -> None:
 
 def test_a_push_does_not_look_for_a_job_that_may_still_be_on_its_way(data: Path) -> None:
     arrives = utc_now() + HOUR
-    sending = Job(0, 0, 1, 0, 9, "sending", "bat_1-0", look_at=arrives)
+    sending = Job(0, 0, 1, "sending", "bat_1-0", 0, 9, look_at=arrives)
     group = replace(FANOUT, mode="provider", sent=1)
     stored(data, batch(groups=(group,), jobs=(sending,)))
     pushed = shown("batches", "retry", "bat_1")
@@ -234,7 +234,7 @@ def test_a_dead_workers_lease_is_void_and_a_living_ones_is_not_broken(data: Path
 
 def test_force_breaks_a_lease_but_sends_nothing_twice(data: Path) -> None:
     now = utc_now()
-    sending = Job(0, 0, 1, 0, 9, "sending", "bat_1-0", look_at=now + timedelta(minutes=2))
+    sending = Job(0, 0, 1, "sending", "bat_1-0", 0, 9, look_at=now + timedelta(minutes=2))
     stored(data, batch(jobs=(sending,), worker="w", due_at=now + HOUR))
     pushed = shown("batches", "retry", "bat_1", "--force")
     assert pushed["worker"] is None

@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 import main
 from functions import account, batch, http
 from shared import batch_lines, errors, openapi, sweep
+from shared.batch_body import NOT_OF_DEFAULTS
 from shared.body import EditBody
 from tests.darkroom import TEST_KEY, Darkroom, mask, photo, play
 from tests.upstream import picture, refusal, withheld
@@ -235,7 +236,7 @@ def test_items_of_a_batch_have_the_fields_that_are_described() -> None:
             parse(json.dumps(fields).encode())
         assert refused.value.param == name
     defaults = DOCUMENT["components"]["schemas"]["BatchDefaultsBody"]["properties"]
-    assert set(defaults) == set(item["properties"]) - {"custom_id"}
+    assert set(defaults) == set(item["properties"]) - {"custom_id", *NOT_OF_DEFAULTS}
 
 
 def test_an_edit_in_parts_has_every_field_and_its_files() -> None:
@@ -386,8 +387,11 @@ def test_what_is_made_later_is_answered_as_described(tmp_path: Path) -> None:
         wrong = as_described(await darkroom.post("/three_d", {**model, "images": []}))
         assert wrong.status_code == 400
         queued = as_described(await darkroom.post("/generate", CUP, prefer="respond-async"))
-        for status in (200, 400):
-            cancelled = await darkroom.post(f"{queued.headers['location']}/cancel", {})
+        for location, status in (
+            (queued.headers["location"], 200),
+            (later.headers["location"], 400),
+        ):
+            cancelled = await darkroom.post(f"{location}/cancel", {})
             assert as_described(cancelled).status_code == status
 
     play(tmp_path, story)

@@ -90,5 +90,5 @@ def get(name: str, endpoint: Endpoint) -> httpx.Request:
     return httpx.Request("GET", endpoint.address(name), headers=headers)
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
+def _origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
+    return url.scheme, url.raw_host, url.port

@@ -298,7 +298,7 @@ def test_another_accounts_batch_is_not_there(tmp_path: Path) -> None:
 
 def test_a_batch_is_cancelled_and_not_deleted(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
-        slow = inline(*({"request": asked(f"{n} [sandbox:slow=3600]")} for n in range(2)))
+        slow = inline(*({"request": asked(f"{n} [sandbox:slow=60]")} for n in range(2)))
         made = await create(darkroom, slow)
         path = f"v1beta/{made.json()['name']}"
         early = error(await call(darkroom, "DELETE", path))

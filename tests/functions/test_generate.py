@@ -505,9 +505,9 @@ def test_a_picture_that_cannot_be_converted_does_not_take_the_others_with_it(
 
 def test_a_slow_sandbox_is_waited_for(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
-        body = {**PRO, "prompt": "a cup [sandbox:slow=100]"}
+        body = {**PRO, "prompt": "a cup [sandbox:slow=50]"}
         assert (await darkroom.post("/generate", body)).status_code == 200
-        assert 100 in darkroom.slept
+        assert 50 in darkroom.slept
 
     play(tmp_path, story)
 

@@ -31,7 +31,7 @@ def test_fields_of_a_newer_version_are_passed_over_within_a_batch_and_a_notice()
     batch = replace(
         batch_draft(),
         groups=(Group("provider", "x:m", 1, 1, rest_until=NOW),),
-        jobs=(Job(0, 0, 1, 0, 9, "running", "name", look_at=NOW),),
+        jobs=(Job(0, 0, 1, "running", "name", 0, 9, look_at=NOW),),
     )
     stored = dict(documents.from_batch(batch))
     body = json.loads(stored["body"])

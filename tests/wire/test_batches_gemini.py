@@ -180,7 +180,7 @@ def test_one_is_cancelled_and_none_deleted(darkroom: Darkroom) -> None:
 
 def cancel(darkroom: Darkroom, client: genai.Client) -> None:
     before = charged(darkroom)
-    asked = [types.InlinedRequest(contents="A cat [sandbox:slow=600]") for _ in range(2)]
+    asked = [types.InlinedRequest(contents="A cat [sandbox:slow=60]") for _ in range(2)]
     made = client.batches.create(model=PRO, src=asked)
     name = made.name or ""
     with pytest.raises(errors.ClientError) as refused:

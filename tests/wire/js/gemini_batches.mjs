@@ -59,7 +59,7 @@ async function file() {
 }
 
 async function cancelled() {
-  const src = [{ contents: said("A cat [sandbox:slow=600]") }];
+  const src = [{ contents: said("A cat [sandbox:slow=60]") }];
   const made = await client.batches.create({ model: "gemini-3-pro-image", src });
   const refused = await caught(client.batches.delete({ name: made.name }));
   await client.batches.cancel({ name: made.name });
