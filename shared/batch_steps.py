@@ -19,6 +19,7 @@ from shared.batch_domain import Batch, BatchStatus, Group
 from shared.batch_shift import Lost, Shift, claim, failed
 from shared.errors import ProviderError, ProviderUnavailable, problem_of
 from shared.events import Event
+from shared.records import Stale
 
 Step = Callable[[Shift], Awaitable[None]]
 MAX_JOBS = 20
@@ -43,6 +44,7 @@ async def step(app: App, account_id: str, batch_id: str) -> None:
         await webhooks.tell(app, batch)
         return
     if due(batch, app.clock()) is None:
+        await _set_the_clock(app, batch)
         return
     shift = await claim(app, batch)
     if shift is None:
@@ -154,6 +156,16 @@ async def _let_go(shift: Shift, due_at: datetime) -> None:
     except Exception as error:
         # The lease runs out by itself.
         log.crash("batch.not_released", error)
+
+
+async def _set_the_clock(app: App, batch: Batch) -> None:
+    """Have a batch that was woken too early woken in time."""
+    wakes = wakes_at(batch, app.clock())
+    if batch.worker is None and wakes < batch.due_at:
+        try:
+            await app.records.advance_batch(replace(batch, due_at=wakes))
+        except Stale:
+            return
 
 
 async def _tidy(app: App, batch: Batch) -> None:

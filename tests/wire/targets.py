@@ -72,8 +72,12 @@ class Account:
 
     def charges(self) -> dict[str, Decimal]:
         """What each request was charged, in dollars, by its id: a test key's nothing is left
-        out."""
-        entries = [entry for entry in self.listed("/ledger") if entry["kind"] == "charge"]
+        out, and so are batches, which are charged piece by piece."""
+        entries = [
+            entry
+            for entry in self.listed("/ledger")
+            if entry["kind"] == "charge" and entry["request_id"].startswith("req_")
+        ]
         charged = {entry["request_id"]: -Decimal(entry["usd"]) for entry in entries}
         assert len(charged) == len(entries), "a request was charged twice"
         return {request_id: dollars for request_id, dollars in charged.items() if dollars}
