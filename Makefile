@@ -31,7 +31,7 @@ test: $(VENV)/tools ## every test
 	@$(BIN)/python -m pytest
 
 unit: $(VENV)/tools ## the quick tests, which need nothing but this process
-	@$(BIN)/python -m pytest --ignore tests/wire -m "not emulator and not infra and not load and not pictures and not process"
+	@$(BIN)/python -m pytest --ignore tests/wire -m "not emulator and not infra and not load and not pictures and not process and not thorough"
 
 bench: $(VENV)/tools ## measure batches: memory, times, writes to Firestore (8 GB of disk, some minutes)
 	@$(BIN)/python -m tests.benchmarks.batches

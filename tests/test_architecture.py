@@ -17,6 +17,8 @@ import main
 from shared.catalogue import load
 from shared.providers.registry import ADAPTERS
 
+pytestmark = pytest.mark.thorough
+
 CODE = sorted([*Path("functions").rglob("*.py"), *Path("shared").rglob("*.py"), Path("main.py")])
 PURE = [
     *sorted(Path("shared/providers").glob("*.py")),

@@ -484,7 +484,7 @@ Races.TestCase.settings = settings(
     stateful_step_count=40,
     suppress_health_check=list(HealthCheck),
 )
-TestRaces = Races.TestCase
+TestRaces = pytest.mark.thorough(Races.TestCase)
 
 
 def test_a_window_counted_by_a_clock_far_ahead_is_not_believed() -> None:

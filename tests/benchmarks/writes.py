@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import unwrap
 from typing import Any
 from unittest.mock import patch
 
 import grpc
 from google.cloud.firestore_v1.types import CommitRequest
 
-from tests.emulators.firestore import firestore_emulator
+from tests.emulators.firestore import emulating
 
 _METHODS = "/google.firestore.v1.Firestore/"
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -82,7 +81,7 @@ class _Proxy(grpc.GenericRpcHandler):  # type: ignore[misc] # of no type
 def counted() -> Iterator[Writes]:
     """An emulator, which this process and those it starts use meanwhile, and what they write."""
     with (
-        contextmanager(unwrap(firestore_emulator))() as host,
+        emulating() as host,
         grpc.insecure_channel(host, options=_UNLIMITED) as upstream,
         ThreadPoolExecutor(_CALLS_AT_ONCE) as threads,
     ):

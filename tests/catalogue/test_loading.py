@@ -10,6 +10,8 @@ import pytest
 from shared.catalogue import BadCatalogue, Catalogue, load
 from shared.catalogue.rows import Price
 
+pytestmark = pytest.mark.thorough
+
 TODAY = date(2026, 11, 21)
 PRO = "gemini-3-pro-image"
 

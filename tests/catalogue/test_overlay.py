@@ -7,11 +7,14 @@ import re
 from pathlib import Path
 
 import httpx
+import pytest
 
 from shared.catalogue import load
 from shared.providers.registry import ADAPTERS
 from tests.darkroom import Darkroom, play
 from tests.upstream import png
+
+pytestmark = pytest.mark.thorough
 
 DOC = Path("docs/catalogue.md").read_text()
 HOST, TERMS = re.findall(r"```toml\n(.*?)```", DOC, re.S)

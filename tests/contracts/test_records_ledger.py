@@ -226,6 +226,7 @@ def test_the_balance_is_what_lies_in_lots_and_open_holds(run: Run, seed: int) ->
     run(scenario)
 
 
+@pytest.mark.thorough
 def test_two_hundred_requests_at_once_are_admitted_and_settled_to_the_last_micro(run: Run) -> None:
     async def scenario(records: Records) -> None:
         await opened(records, shards=8, micros=200 * 100)

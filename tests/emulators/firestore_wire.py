@@ -8,7 +8,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.cloud.firestore_v1.types import RunQueryRequest, StructuredQuery
 from grpc.aio import AioRpcError, Metadata
 
 
@@ -18,7 +17,7 @@ class Wire:
     answers with, and whether the server still received it."""
 
     calls: list[str] = field(default_factory=list)
-    queries: list[StructuredQuery] = field(default_factory=list)
+    queries: list[Any] = field(default_factory=list)
     faults: list[tuple[grpc.StatusCode, bool]] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
 
@@ -50,6 +49,9 @@ class _Stream(grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[misc] # of
     async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
         self.wire.calls.append(_method(details))
         if _method(details) == "RunQuery":
+            # Here, for every run of the tests reads this file, and the library takes half a second.
+            from google.cloud.firestore_v1.types import RunQueryRequest
+
             self.wire.queries.append(RunQueryRequest(request).structured_query)
         return await continuation(details, request)
 

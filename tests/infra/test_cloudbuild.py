@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.thorough
+
 FILE = Path(__file__).parents[2] / "cloudbuild.yaml"
 GIVEN = {"PROJECT_ID"}
 """Substitutions that Cloud Build makes itself."""

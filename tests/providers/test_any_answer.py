@@ -16,6 +16,8 @@ from shared.errors import DarkroomError
 from shared.providers import Pending, Provider, google_files
 from shared.providers.registry import ADAPTERS
 
+pytestmark = pytest.mark.thorough
+
 EVERY = [pytest.param(adapter, id=name) for name, adapter in ADAPTERS.items()]
 # Most adapters share the one that sees none.
 SKETCHING = list({adapter.sketch: adapter for adapter in ADAPTERS.values()}.values())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import httpx
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from shared.errors import DarkroomError, ProviderError
 from shared.providers import Batches, Done, Order, gemini_batches, openai_batches
 from shared.providers.registry import BATCHES
 from tests.providers.test_any_answer import ENDPOINT, assert_showable, encoded, headers, statuses
+
+pytestmark = pytest.mark.thorough
 
 T = TypeVar("T")
 KITE = ImageRequest("generate", "model", "A kite")

@@ -56,6 +56,7 @@ def read(content: bytes, status: int) -> None:
         assert len(error.message) < 400
 
 
+@pytest.mark.thorough
 @settings(max_examples=150)
 @given(near | trees, st.sampled_from([200, 200, 400, 429, 500]))
 @example({"data": [{"b64_json": "AAAA"}], "usage": {"generated_images": 10**400}}, 200)

@@ -118,6 +118,7 @@ whole = (trees | near).map(lambda v: json.dumps(v).encode())
 streams = st.lists(whole, max_size=3).map(lambda c: b"".join(b"data: " + x + b"\n\n" for x in c))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("adapter", [openai_chat, openrouter_images])
 @settings(max_examples=60, deadline=None)
 @given(

@@ -42,6 +42,7 @@ near = st.fixed_dictionaries({"data": items}, optional={"usage": trees, "output_
 bodies = st.binary(max_size=64) | (trees | near).map(lambda v: json.dumps(v).encode())
 
 
+@pytest.mark.thorough
 @settings(max_examples=200)
 @given(bodies, st.sampled_from([200, 200, 200, 204, 302, 400, 401, 429, 500, 503, 504, 999]))
 @example(b"[" * 100_000, 200)

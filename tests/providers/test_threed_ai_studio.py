@@ -217,6 +217,7 @@ BODIES = st.binary(max_size=64) | (TREES | NEAR).map(lambda tree: json.dumps(tre
 STATUSES = st.sampled_from([200, 200, 200, 201, 204, 302, 400, 402, 404, 429, 500, 503, 504, 999])
 
 
+@pytest.mark.thorough
 @settings(max_examples=150)
 @given(BODIES, STATUSES, st.sampled_from(["", "#late=3", "#late=6", None]))
 def test_any_answer_is_a_picture_a_wait_or_an_error_of_ours(
