@@ -118,12 +118,12 @@ class Shift:
 
     async def heed(self) -> None:
         """See from time to time whether the batch was cancelled meanwhile. Raises Lost."""
-        if (self.now - (self.heeded or self.now)).total_seconds() >= HEED_S:
+        heeded = self.heeded or self.now
+        self.heeded = heeded
+        if (self.now - heeded).total_seconds() >= HEED_S:
+            self.heeded = self.now
             async with self._writing:
                 self.batch = await self._again()
-        elif self.heeded is not None:
-            return
-        self.heeded = self.now
 
     async def save(self, change: Change | None = None) -> None:
         """Write down the results that wait and another change of the batch, as one. What cannot be
