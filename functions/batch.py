@@ -41,7 +41,7 @@ async def list_batches(request: Request) -> Response:
     http.only_query(request, "limit", "cursor")
     limit = http.whole_number(request, "limit", 20, MAX_LISTED)
     cursor = request.query_params.get("cursor")
-    page = await http.app().records.batches(caller.account_id, None, limit, cursor)
+    page = await batches.listed(http.app(), caller.account_id, None, limit, cursor)
     return http.show(view.list_of(Page(tuple(map(batch_view.of_batch, page.items)), page.cursor)))
 
 
@@ -72,7 +72,7 @@ async def _lines(batch: Batch) -> AsyncIterator[str]:
 async def _own(request: Request) -> Batch:
     """The caller's batch of that id. Raises NotFound."""
     caller = await http.caller(request)
-    found = await http.app().records.batch(caller.account_id, request.path_params["id"])
+    found = await batches.find(http.app(), caller.account_id, request.path_params["id"])
     if found is None:
         raise NotFound("There is no such batch.", param="id")
     return found

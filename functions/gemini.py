@@ -229,9 +229,9 @@ async def cancel_batch(request: Request) -> Response:
 
 
 async def delete_batch(request: Request) -> Response:
-    """Refused: batches stay on record."""
+    """Forget a batch that has ended."""
     _, batch = await _batch(request, "")
-    google_batches.delete(batch)
+    await google_batches.delete(http.app(), batch)
     return show({})
 
 

@@ -1,5 +1,5 @@
-"""Pub/Sub push from Cloud Scheduler, every minute: end what dead instances left. The message says
-nothing; who may send it is the platform's to check."""
+"""Pub/Sub push from Cloud Scheduler, every minute: wake what is due, send webhooks again, end what
+dead instances left. The message says nothing; who may send it is the platform's to check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared import sweep as sweeping
 
 
 async def tick(_request: Request) -> Response:
-    """Settle or release every request whose lease has ended."""
+    """See to every batch, webhook and request that is due."""
     await sweeping.sweep(http.app(), http.app().clock())
     return Response(status_code=204)
 

@@ -117,6 +117,7 @@ class Batch:
     webhook_url: str | None = None
     error: Problem | None = None
     completed_at: datetime | None = None
+    deleted: bool = False
     version: str = ""
 
     @property

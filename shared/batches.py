@@ -25,9 +25,9 @@ from shared.errors import (
     problem_of,
 )
 from shared.events import Event
-from shared.records import Stale
+from shared.records import Page, Stale
 
-__all__ = ["BadItems", "cancel", "create", "refuse", "results"]
+__all__ = ["BadItems", "cancel", "create", "find", "listed", "refuse", "results"]
 
 LIFE = timedelta(hours=48)
 """As long as a provider's own batch may take (ai.google.dev/gemini-api/docs/batch-api, 2026)."""
@@ -78,6 +78,20 @@ async def refuse(app: App, ask: BatchAsk, error: DarkroomError) -> Batch:
     if notice is not None:
         await app.announce(Event("batch-callbacks", noted.account_id, noted.id))
     return noted
+
+
+async def find(app: App, account_id: str, batch_id: str) -> Batch | None:
+    """An account's batch; None for another's, an unknown or a deleted one."""
+    batch = await app.records.batch(account_id, batch_id)
+    return None if batch is None or batch.deleted else batch
+
+
+async def listed(
+    app: App, account_id: str, surface: str | None, limit: int, cursor: str | None
+) -> Page[Batch]:
+    """A page of an account's batches, newest first, without deleted ones."""
+    page = await app.records.batches(account_id, surface, limit, cursor)
+    return Page(tuple(batch for batch in page.items if not batch.deleted), page.cursor)
 
 
 async def cancel(app: App, batch: Batch) -> Batch:

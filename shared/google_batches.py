@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
-from shared import batches, files, jsonl
+from shared import batches, deletion, files, jsonl
 from shared.batch_intake import MAX_LINE_BYTES, BadItems
-from shared.errors import InvalidRequest
+from shared.errors import InProgress, InvalidRequest
 from shared.surfaces import INLINE_BYTES, Shown, gemini_batches, gemini_operations
 from shared.surfaces.gemini_batches import SURFACE, BatchMessage, Lines
-from shared.surfaces.gemini_errors import Place, unimplemented, unknown_path
+from shared.surfaces.gemini_errors import Place, unknown_path
 from shared.surfaces.gemini_files import batch_of, no_permission
 from shared.surfaces.google_json import Refusal
 
@@ -61,7 +61,7 @@ async def create(app: App, ask: BatchAsk, place: Place) -> Batch:
 
 async def find(app: App, account_id: str, name: str) -> Batch:
     """The account's batch of that name, if it came this way. Raises Refusal."""
-    batch = await app.records.batch(account_id, gemini_operations.batch_id(name))
+    batch = await batches.find(app, account_id, gemini_operations.batch_id(name))
     if batch is None or batch.surface != SURFACE:
         raise unknown_path()
     return batch
@@ -71,7 +71,7 @@ async def listed(app: App, account_id: str, page: tuple[int, str]) -> dict[str, 
     """The batches that came this way, newest first, without the answers that stand in one. Raises
     InvalidRequest for a token that is none."""
     length, token = page
-    found = await app.records.batches(account_id, SURFACE, length, token or None)
+    found = await batches.listed(app, account_id, SURFACE, length, token or None)
     shown: list[Json] = [gemini_operations.operation(one, _file(one)) for one in found.items]
     more: dict[str, Json] = {"nextPageToken": found.cursor} if found.cursor else {}
     return ({"operations": shown} if shown else {}) | more
@@ -88,12 +88,12 @@ async def cancel(app: App, batch: Batch) -> None:
         return
 
 
-def delete(batch: Batch) -> None:
-    """Refuse: batches stay on record. Raises Refusal."""
-    if batch.open:
-        said = "This batch has not ended. Cancel it first."
-        raise Refusal(400, said, status="FAILED_PRECONDITION")
-    raise unimplemented("Batches stay on record here.")
+async def delete(app: App, batch: Batch) -> None:
+    """Forget an ended batch, its answers and its pictures. Raises Refusal."""
+    try:
+        await deletion.delete_batch(app, batch)
+    except InProgress as error:
+        raise Refusal(400, error.message, status="FAILED_PRECONDITION") from error
 
 
 async def behind(app: App, account_id: str, file_id: str) -> Batch | None:
@@ -102,7 +102,7 @@ async def behind(app: App, account_id: str, file_id: str) -> Batch | None:
     found = batch_of(file_id)
     if found is None:
         return None
-    batch = await app.records.batch(account_id, found)
+    batch = await batches.find(app, account_id, found)
     if batch is None or batch.surface != SURFACE or not gemini_operations.delivered(batch):
         raise no_permission(file_id)
     return batch

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from shared import files, google_batches, names
+from shared import batches, files, google_batches, names
 from shared.domain import Image, Json
 from shared.file_objects import File
 from shared.storage import Blob
@@ -180,7 +180,7 @@ async def _generated(app: App, account_id: str, file_id: str) -> _Generated | No
 async def _of_batch(app: App, account_id: str, batch_id: str, image_id: str) -> _Generated:
     """The picture of a batch's item, as storage knows it."""
     name = names.picture(image_id) or ""
-    batch = await app.records.batch(account_id, batch_id)
+    batch = await batches.find(app, account_id, batch_id)
     found = await app.storage.describe(name) if batch else None
     if batch is None or found is None:
         raise gemini_files.no_permission(gemini_files.file_of(image_id))

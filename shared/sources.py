@@ -154,7 +154,8 @@ async def owns(records: Records, account_id: str, image_id: str) -> bool:
         return False
     batch_id = names.batch_of(request_id)
     if batch_id is not None:
-        return await records.batch(account_id, batch_id) is not None
+        batch = await records.batch(account_id, batch_id)
+        return batch is not None and not batch.deleted
     record = await records.request(account_id, request_id)
     return record is not None and image_id in {image.id for image in record.images}
 

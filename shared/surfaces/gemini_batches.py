@@ -65,9 +65,7 @@ SUPPORT: Support = {
         ),
     },
     "POST /{version}/batches/{batch}:cancel": {},
-    "DELETE /{version}/batches/{batch}": {
-        "name": ("refused", "501: batches stay on record; FAILED_PRECONDITION while one runs"),
-    },
+    "DELETE /{version}/batches/{batch}": {},
 }
 SURFACE = "gemini"
 MAX_NAME = 512

@@ -144,12 +144,6 @@ def unknown_path() -> Refusal:
     return Refusal(404, "Requested entity was not found.")
 
 
-def unimplemented(instead: str) -> Refusal:
-    """The error for what Google has and this installation has not, with what there is instead."""
-    said = "Operation is not implemented, or supported, or enabled."
-    return Refusal(501, f"{said} {instead}")
-
-
 def no_key() -> Refusal:
     """The error for a call without a key."""
     return Refusal(403, UNREGISTERED)

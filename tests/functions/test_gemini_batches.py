@@ -296,7 +296,7 @@ def test_another_accounts_batch_is_not_there(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_batch_is_cancelled_and_not_deleted(tmp_path: Path) -> None:
+def test_a_batch_is_cancelled_and_then_deleted(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
         slow = inline(*({"request": asked(f"{n} [sandbox:slow=60]")} for n in range(2)))
         made = await create(darkroom, slow)
@@ -311,8 +311,27 @@ def test_a_batch_is_cancelled_and_not_deleted(tmp_path: Path) -> None:
         assert "output" not in batch["metadata"]
         assert "response" not in batch
         assert (await call(darkroom, "POST", f"{path}:cancel")).json() == {}
-        late = error(await call(darkroom, "DELETE", path))
-        assert (late["code"], late["status"]) == (501, "UNIMPLEMENTED")
+        assert (await call(darkroom, "DELETE", path)).json() == {}
+        assert error(await call(darkroom, "GET", path))["code"] == 404
+        assert (await call(darkroom, "GET", "v1beta/batches")).json() == {}
+
+    play(tmp_path, story)
+
+
+def test_a_deleted_batch_takes_its_answers_and_pictures_with_it(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        made = await create(darkroom, inline({"request": asked("A"), "metadata": {"key": "a"}}))
+        batch = await ended(darkroom, made)
+        storage = darkroom.app.storage
+        assert len(await storage.list("images/")) == 1
+        for _ in range(2):
+            answer = await call(darkroom, "DELETE", f"v1beta/{batch['name']}")
+        assert answer.status_code == 404
+        assert await storage.list("images/") == await storage.list("batches/") == ()
+        native = f"/batch/bat_{batch['name'].removeprefix('batches/')}"
+        assert (await darkroom.get(native)).status_code == 404
+        assert (await darkroom.get("/batch")).json()["data"] == []
+        await darkroom.check()
 
     play(tmp_path, story)
 

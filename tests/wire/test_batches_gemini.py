@@ -173,7 +173,7 @@ def test_what_cannot_be_done_is_refused_whole(darkroom: Darkroom, client: genai.
     assert len(list(client.batches.list())) == before
 
 
-def test_one_is_cancelled_and_none_deleted(darkroom: Darkroom) -> None:
+def test_one_is_cancelled_and_then_deleted(darkroom: Darkroom) -> None:
     with sdk(darkroom) as client:
         cancel(darkroom, client)
 
@@ -191,9 +191,10 @@ def cancel(darkroom: Darkroom, client: genai.Client) -> None:
     assert batch.state is types.JobState.JOB_STATE_CANCELLED
     assert batch.dest is None
     assert charged(darkroom) == before
-    with pytest.raises(errors.ServerError) as unknown:
-        client.batches.delete(name=name)
-    assert (unknown.value.code, unknown.value.status) == (501, "UNIMPLEMENTED")
+    client.batches.delete(name=name)
+    with pytest.raises(errors.ClientError) as gone:
+        client.batches.get(name=name)
+    assert gone.value.code == 404
 
 
 def test_javascript(node: str, darkroom: Darkroom) -> None:
