@@ -22,7 +22,7 @@ DOCS = {
 }
 _STATUSES = {
     "openai": (400, 401, 404, 409, 413, 422, 429, 500, 502, 503, 504),
-    "gemini": (400, 403, 404, 409, 429, 500, 501, 503, 504),
+    "gemini": (400, 403, 404, 409, 429, 500, 503, 504),
 }
 _TEXT, _MAYBE_TEXT = {"type": "string"}, {"type": ["string", "null"]}
 _ERRORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
