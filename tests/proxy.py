@@ -60,6 +60,9 @@ class Proxy:
     ) -> None:
         """Serve one HTTP request."""
         body = await _body(receive)
+        if body is None:
+            # Its sender was killed in the middle of it.
+            return
         target = scope["raw_path"].decode() + "?" + scope["query_string"].decode()
         trap = next((t for t in self.traps[:1] if t.part in scope["path"]), None)
         if trap is not None:
@@ -100,10 +103,13 @@ class Proxy:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _body(receive: Callable[[], Awaitable[Message]]) -> bytes:
+async def _body(receive: Callable[[], Awaitable[Message]]) -> bytes | None:
+    """All of it; None if the connection ended before."""
     body, more = b"", True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body
