@@ -325,6 +325,7 @@ def test_only_the_day_comes_back_once_the_minute_is_over() -> None:
     assert (back.free_day_count, back.free_minute_count) == (1, 1)
 
 
+@pytest.mark.thorough
 @given(
     rpm=st.none() | st.integers(1, 20),
     rpd=st.none() | st.integers(1, 4),

@@ -143,6 +143,7 @@ def test_a_3d_model_is_estimated_by_its_options(tmp_path: Path) -> None:
     play(tmp_path, story, env={"GEMINI_API_KEY": ""})
 
 
+@pytest.mark.thorough
 def test_imagen_is_priced_again_once_an_overlay_reopens_it_elsewhere(tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.toml"
     overlay.write_text(

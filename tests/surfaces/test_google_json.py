@@ -63,6 +63,7 @@ def test_a_value_is_repeated_as_json() -> None:
     assert message == 'Invalid value at \'file.name\' (TYPE_STRING), {"a": [1, "ü"]}'
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "body",
     [
