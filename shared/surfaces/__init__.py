@@ -73,7 +73,10 @@ def options(model: Model | None, wanted: Mapping[str, tuple[str, Json]]) -> Opti
 
 
 def reachable_routes(model: Model, open_to: Container[str], today: date) -> list[Route]:
-    """The routes of a model that are live on that day, at a provider that can be reached."""
+    """The routes of a model that are live on that day, at a provider that can be reached. The
+    vendors' APIs make pictures: a 3D model is in none of their answers."""
+    if model.three_d:
+        return []
     return [route for route in model.routes if route.live(today) and route.provider in open_to]
 
 
