@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import base64
 import json
 import re
@@ -50,7 +51,7 @@ class Body(httpx.AsyncByteStream):
 
 
 @dataclass
-class Provider:
+class Provider(abc.ABC):
     """What the providers have in common. `batches` holds the name and the lines of each batch that
     was begun; `faults` are met first, by what is in the address; `cuts` break the next downloads,
     each after that many bytes; `ranges` is whether a file is given out from the middle on."""
@@ -76,13 +77,13 @@ class Provider:
                 return answer if isinstance(answer, httpx.Response) else await answer(request)
         return self.answer(request)
 
+    @abc.abstractmethod
     def answer(self, request: httpx.Request) -> httpx.Response:
         """As the provider does when all is well."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def asked(self, number: int) -> list[Asked]:
         """The lines of a batch."""
-        raise NotImplementedError
 
     @property
     def downloads(self) -> list[int]:
@@ -90,9 +91,9 @@ class Provider:
         ranges = [c.headers.get("range", "bytes=0-") for c in self.calls if self.gives(c)]
         return [int(said.removeprefix("bytes=").removesuffix("-")) for said in ranges]
 
+    @abc.abstractmethod
     def gives(self, request: httpx.Request) -> bool:
         """Whether a call asks for a file of results."""
-        raise NotImplementedError
 
     def file(self, request: httpx.Request, lines: Iterable[bytes]) -> httpx.Response:
         """A file of results, or the part of it that is asked for."""

@@ -22,20 +22,8 @@ from shared.sandbox.directives import BadDirective, Directive, Orders
 from shared.sandbox.gemini import Scene
 from shared.sandbox.google_faults import refuse
 from shared.sandbox.google_files import PROVIDER, Files
-from shared.surfaces.google_json import Refusal
+from shared.surfaces.google_json import CODES, Refusal
 
-CODES = {
-    "CANCELLED": 1,
-    "INVALID_ARGUMENT": 3,
-    "DEADLINE_EXCEEDED": 4,
-    "NOT_FOUND": 5,
-    "ALREADY_EXISTS": 6,
-    "PERMISSION_DENIED": 7,
-    "RESOURCE_EXHAUSTED": 8,
-    "INTERNAL": 13,
-    "UNAVAILABLE": 14,
-}
-"""google.rpc.Code as numbers."""
 NO_LINE = ("timeout", "truncated", "not_json")
 """Faults of a connection, which a line of results cannot show: they are errors of the server."""
 

@@ -20,7 +20,7 @@ from shared.sandbox import batch as batches
 from shared.sandbox import directives
 from shared.sandbox.batch import Batch, Readings, Register, Standing
 from shared.sandbox.directives import LARGEST, BadDirective
-from shared.sandbox.google_batch_items import CODES, Items, packed
+from shared.sandbox.google_batch_items import Items, packed
 from shared.sandbox.google_files import KEPT_FOR, PROVIDER, Files
 from shared.sandbox.google_proto import answer
 from shared.sandbox.shelf import Shelf
@@ -28,7 +28,7 @@ from shared.surfaces.gemini_errors import unknown_path
 from shared.surfaces.gemini_files import Resource
 from shared.surfaces.gemini_messages import GenerateContentRequest
 from shared.surfaces.gemini_reply import present
-from shared.surfaces.google_json import Message, Refusal, Repeated, page, read
+from shared.surfaces.google_json import CODES, Message, Refusal, Repeated, page, read
 
 METHOD = "batchGenerateContent"
 MOST_RUNNING = 100
