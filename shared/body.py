@@ -297,6 +297,7 @@ def _refusal(error: ValidationError) -> InvalidRequest:
         "missing": "This field is missing",
         "model_type": "This has to be an object",
         "dict_type": "This has to be an object",
+        "too_short": "There are too few of these",
     }.get(first["type"], first["msg"].removeprefix("Value error, "))
     return _wrong(f"{param[:MAX_NAME]}: {reason}." if param else f"{reason}.", param)
 
