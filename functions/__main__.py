@@ -31,7 +31,7 @@ RECEIVERS: Mapping[Topic, str] = {
     "requests": "run_request",
     "batch-callbacks": "batch_callback",
 }
-"""Topic → the function its events are pushed to, as in infra/events.tf."""
+"""Topic → the function its events are pushed to, as in infra/messaging.tf."""
 _PUSH_S = 600.0
 """As long as Pub/Sub waits at most."""
 _SWEEP_EVERY_S = 1.0

@@ -1,17 +1,18 @@
 # One entry per function imported in main.py; everything else about functions is derived from it.
 # Sizes are estimates, not measurements: a 4K picture takes some 70 MB while it is unpacked.
+# In `secrets` a * stands for every provider in enabled_providers, or in webhook_providers.
 locals {
-  functions = {
+  _functions = {
     account = {
-      memory          = "1Gi"
-      cpu             = "1"
-      concurrency     = 40
-      timeout_s       = 60
-      min_instances   = 0
-      max_instances   = 20
-      public          = true
-      calls_providers = false
-      publishes       = ["requests"] # that one was cancelled
+      memory        = "1Gi"
+      cpu           = "1"
+      concurrency   = 40
+      timeout_s     = 60
+      min_instances = 0
+      max_instances = 20
+      public        = true
+      secrets       = ["DARKROOM_SIGNING_SECRET"]
+      publishes     = ["requests"] # that one was cancelled
       roles = {
         bucket   = "roles/storage.objectUser"             # serves pictures, deletes them
         database = "roles/datastore.user"                 # reads records, forgets requests
@@ -20,15 +21,15 @@ locals {
       }
     }
     batch = {
-      memory          = "1Gi"
-      cpu             = "1"
-      concurrency     = 10
-      timeout_s       = 3600 # reads an upload of up to 2 GB to its end before it answers
-      min_instances   = 0
-      max_instances   = 20
-      public          = true
-      calls_providers = false
-      publishes       = ["batch-callbacks"]
+      memory        = "1Gi"
+      cpu           = "1"
+      concurrency   = 10
+      timeout_s     = 3600 # reads an upload of up to 2 GB to its end before it answers
+      min_instances = 0
+      max_instances = 20
+      public        = true
+      secrets       = ["DARKROOM_SIGNING_SECRET"]
+      publishes     = ["batch-callbacks"]
       roles = {
         bucket   = "roles/storage.objectUser"   # stores items, reads results
         database = "roles/datastore.user"       # reserves, reads and cancels batches
@@ -36,15 +37,15 @@ locals {
       }
     }
     batch_callback = {
-      memory          = "2Gi"
-      cpu             = "1"
-      concurrency     = 4   # each may hold a job's input of 64 MB, or a result of several pictures
-      timeout_s       = 540 # below the longest time Pub/Sub waits for a push, 600 s
-      min_instances   = 0
-      max_instances   = 50
-      public          = false
-      calls_providers = true
-      publishes       = ["batch-callbacks"] # what did not fit into one call goes on in the next
+      memory        = "2Gi"
+      cpu           = "1"
+      concurrency   = 4   # each may hold a job's input of 64 MB, or a result of several pictures
+      timeout_s     = 540 # below the longest time Pub/Sub waits for a push, 600 s
+      min_instances = 0
+      max_instances = 50
+      public        = false
+      secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
+      publishes     = ["batch-callbacks"] # what did not fit into one call goes on in the next
       roles = {
         bucket   = "roles/storage.objectUser"   # reads items, stores results and pictures
         database = "roles/datastore.user"       # charges what came, ends batches
@@ -52,15 +53,15 @@ locals {
       }
     }
     edit = {
-      memory          = "2Gi"
-      cpu             = "1"
-      concurrency     = 10
-      timeout_s       = 960 # a caller may wait 900 s
-      min_instances   = 0
-      max_instances   = 100
-      public          = true
-      calls_providers = true
-      publishes       = ["requests"]
+      memory        = "2Gi"
+      cpu           = "1"
+      concurrency   = 10
+      timeout_s     = 960 # a caller may wait 900 s
+      min_instances = 0
+      max_instances = 100
+      public        = true
+      secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
+      publishes     = ["requests"]
       roles = {
         bucket   = "roles/storage.objectUser"   # stores results and turns
         database = "roles/datastore.user"       # reserves, settles and releases
@@ -68,57 +69,57 @@ locals {
       }
     }
     gemini = {
-      memory          = "2Gi"
-      cpu             = "1"
-      concurrency     = 10
-      timeout_s       = 960 # a caller may wait 900 s
-      min_instances   = 0
-      max_instances   = 100
-      public          = true
-      calls_providers = true
-      publishes       = ["batch-callbacks", "requests"]
+      memory        = "2Gi"
+      cpu           = "1"
+      concurrency   = 10
+      timeout_s     = 960 # a caller may wait 900 s
+      min_instances = 0
+      max_instances = 100
+      public        = true
+      secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
+      publishes     = ["batch-callbacks", "requests"]
       roles = {
         bucket   = "roles/storage.objectUser" # as edit, and keeps the files callers send ahead
         database = "roles/datastore.user"     # reserves, settles and releases
       }
     }
     generate = {
-      memory          = "2Gi"
-      cpu             = "1"
-      concurrency     = 20
-      timeout_s       = 960 # a caller may wait 900 s
-      min_instances   = 0
-      max_instances   = 100
-      public          = true
-      calls_providers = true
-      publishes       = ["requests"]
+      memory        = "2Gi"
+      cpu           = "1"
+      concurrency   = 20
+      timeout_s     = 960 # a caller may wait 900 s
+      min_instances = 0
+      max_instances = 100
+      public        = true
+      secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
+      publishes     = ["requests"]
       roles = {
         bucket   = "roles/storage.objectUser" # stores pictures, reads them again for a replay
         database = "roles/datastore.user"     # reserves, settles and releases
       }
     }
     models = {
-      memory          = "512Mi"
-      cpu             = "1"
-      concurrency     = 80
-      timeout_s       = 60
-      min_instances   = 0
-      max_instances   = 10
-      public          = true
-      calls_providers = false
-      publishes       = []
-      roles           = {} # the catalogue is part of the source
+      memory        = "512Mi"
+      cpu           = "1"
+      concurrency   = 80
+      timeout_s     = 60
+      min_instances = 0
+      max_instances = 10
+      public        = true
+      secrets       = ["DARKROOM_SIGNING_SECRET"]
+      publishes     = []
+      roles         = {} # the catalogue is part of the source
     }
     on_upload = {
-      memory          = "1Gi"
-      cpu             = "1"
-      concurrency     = 4
-      timeout_s       = 540 # the longest an event of Cloud Storage may take
-      min_instances   = 0
-      max_instances   = 20
-      public          = false
-      calls_providers = false
-      publishes       = ["batch-callbacks", "requests"]
+      memory        = "1Gi"
+      cpu           = "1"
+      concurrency   = 4
+      timeout_s     = 540 # the longest an event of Cloud Storage may take
+      min_instances = 0
+      max_instances = 20
+      public        = false
+      secrets       = ["DARKROOM_SIGNING_SECRET"]
+      publishes     = ["batch-callbacks", "requests"]
       roles = {
         bucket   = "roles/storage.objectUser"   # keeps what is to be made of an upload
         database = "roles/datastore.user"       # reserves, as edit and batch do
@@ -126,44 +127,44 @@ locals {
       }
     }
     openai = {
-      memory          = "2Gi"
-      cpu             = "1"
-      concurrency     = 10
-      timeout_s       = 960 # a caller may wait 900 s
-      min_instances   = 0
-      max_instances   = 100
-      public          = true
-      calls_providers = true
-      publishes       = ["batch-callbacks", "requests"]
+      memory        = "2Gi"
+      cpu           = "1"
+      concurrency   = 10
+      timeout_s     = 960 # a caller may wait 900 s
+      min_instances = 0
+      max_instances = 100
+      public        = true
+      secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
+      publishes     = ["batch-callbacks", "requests"]
       roles = {
         bucket   = "roles/storage.objectUser" # reads sources, stores results and turns
         database = "roles/datastore.user"     # reserves, settles and releases
       }
     }
     provider_webhook = {
-      memory          = "512Mi"
-      cpu             = "1"
-      concurrency     = 80
-      timeout_s       = 60
-      min_instances   = 0
-      max_instances   = 10
-      public          = true
-      calls_providers = false
-      publishes       = ["batch-callbacks"]
+      memory        = "512Mi"
+      cpu           = "1"
+      concurrency   = 80
+      timeout_s     = 60
+      min_instances = 0
+      max_instances = 10
+      public        = true
+      secrets       = ["DARKROOM_SIGNING_SECRET", "*_WEBHOOK_SECRET"]
+      publishes     = ["batch-callbacks"]
       roles = {
         bucket = "roles/storage.objectUser" # finds the batch, marks what came before
       }
     }
     run_request = {
-      memory          = "2Gi"
-      cpu             = "1"
-      concurrency     = 10
-      timeout_s       = 540 # below the longest time Pub/Sub waits for a push, 600 s
-      min_instances   = 0
-      max_instances   = 100
-      public          = false
-      calls_providers = true
-      publishes       = ["requests"] # that one has ended, for its webhook
+      memory        = "2Gi"
+      cpu           = "1"
+      concurrency   = 10
+      timeout_s     = 540 # below the longest time Pub/Sub waits for a push, 600 s
+      min_instances = 0
+      max_instances = 100
+      public        = false
+      secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
+      publishes     = ["requests"] # that one has ended, for its webhook
       roles = {
         bucket   = "roles/storage.objectUser"   # reads what was asked, stores pictures and turns
         database = "roles/datastore.user"       # takes leases, settles and releases
@@ -171,36 +172,42 @@ locals {
       }
     }
     sweep = {
-      memory          = "1Gi"
-      cpu             = "1"
-      concurrency     = 1
-      timeout_s       = 540 # below the longest time Pub/Sub waits for a push, 600 s
-      min_instances   = 0
-      max_instances   = 1 # a second sweep would only race the first
-      public          = false
-      calls_providers = false
-      publishes       = ["batch-callbacks", "requests"]
+      memory        = "1Gi"
+      cpu           = "1"
+      concurrency   = 1
+      timeout_s     = 540 # below the longest time Pub/Sub waits for a push, 600 s
+      min_instances = 0
+      max_instances = 1 # a second sweep would only race the first
+      public        = false
+      secrets       = ["DARKROOM_SIGNING_SECRET"]
+      publishes     = ["batch-callbacks", "requests"]
       roles = {
         bucket   = "roles/storage.objectViewer" # looks for what a dead instance stored
         database = "roles/datastore.user"       # finds what is due, settles or releases
       }
     }
     three_d = {
-      memory          = "2Gi"
-      cpu             = "1"
-      concurrency     = 10
-      timeout_s       = 300 # loads its sources; the model is made later
-      min_instances   = 0
-      max_instances   = 20
-      public          = true
-      calls_providers = false
-      publishes       = ["requests"]
+      memory        = "2Gi"
+      cpu           = "1"
+      concurrency   = 10
+      timeout_s     = 300 # loads its sources; the model is made later
+      min_instances = 0
+      max_instances = 20
+      public        = true
+      secrets       = ["DARKROOM_SIGNING_SECRET"]
+      publishes     = ["requests"]
       roles = {
         bucket   = "roles/storage.objectUser"   # keeps what was asked until its turn
         database = "roles/datastore.user"       # reserves
         uploads  = "roles/storage.objectViewer" # reads sources
       }
     }
+  }
+
+  functions = {
+    for name, function in local._functions : name => merge(
+      function, { for size, value in try(var.sizes[name], {}) : size => value if value != null }
+    )
   }
 
   # What is only set where the operator chose it.
@@ -213,7 +220,10 @@ locals {
     VERTEX_LOCATION    = var.vertex_location
   }
 
-  public_url = coalesce(var.public_url, "https://${var.region}-${var.project}.cloudfunctions.net")
+  public_url = coalesce(
+    var.public_url,
+    var.domain == null ? "https://${var.region}-${var.project}.cloudfunctions.net" : "https://${var.domain}"
+  )
 }
 
 data "archive_file" "source" {
@@ -299,8 +309,12 @@ resource "google_cloudfunctions2_function" "function" {
     timeout_seconds                  = each.value.timeout_s
     min_instance_count               = each.value.min_instances
     max_instance_count               = each.value.max_instances
-    # Pushes of the project's own subscriptions count as internal.
-    ingress_settings               = each.value.public ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY"
+    # Pushes of the project's own subscriptions count as internal. With a load balancer nobody
+    # gets past what it turns away.
+    ingress_settings = (
+      !each.value.public ? "ALLOW_INTERNAL_ONLY" :
+      var.domain == null ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB"
+    )
     all_traffic_on_latest_revision = true
     service_account_email          = google_service_account.function[each.key].email
 
@@ -324,7 +338,8 @@ resource "google_cloudfunctions2_function" "function" {
         key        = secret_environment_variables.value
         project_id = var.project
         secret     = google_secret_manager_secret.secret[secret_environment_variables.value].secret_id
-        version    = "latest"
+        # Not "latest": a new version is deployed by the next apply, and taken back with it.
+        version = data.google_secret_manager_secret_version.newest[secret_environment_variables.value].version
       }
     }
   }

@@ -70,7 +70,7 @@ resource "google_project_iam_member" "function" {
 
 # Vertex AI has no smaller role that may ask a model for something.
 resource "google_project_iam_member" "vertex" {
-  for_each = { for name, function in local.functions : name => function if function.calls_providers && var.vertex_location != null }
+  for_each = var.vertex_location == null ? [] : local.calls_providers
 
   project = var.project
   role    = "roles/aiplatform.user"

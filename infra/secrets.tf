@@ -13,13 +13,20 @@ locals {
     [for provider in local.webhook_providers : "${provider}_WEBHOOK_SECRET"],
   ))
 
-  mounts = {
-    for name, function in local.functions : name => concat(
-      ["DARKROOM_SIGNING_SECRET"],
-      function.calls_providers ? [for provider in var.enabled_providers : "${provider}_API_KEY"] : [],
-      name == "provider_webhook" ? [for provider in var.webhook_providers : "${provider}_WEBHOOK_SECRET"] : [],
-    )
+  _any = {
+    "*_API_KEY"        = [for provider in var.enabled_providers : "${provider}_API_KEY"]
+    "*_WEBHOOK_SECRET" = [for provider in var.webhook_providers : "${provider}_WEBHOOK_SECRET"]
   }
+
+  mounts = {
+    for name, function in local.functions : name => flatten([
+      for secret in function.secrets : lookup(local._any, secret, [secret])
+    ])
+  }
+
+  calls_providers = toset([
+    for name, function in local.functions : name if contains(function.secrets, "*_API_KEY")
+  ])
 }
 
 resource "google_secret_manager_secret" "secret" {
@@ -32,4 +39,11 @@ resource "google_secret_manager_secret" "secret" {
   }
 
   depends_on = [google_project_service.api]
+}
+
+data "google_secret_manager_secret_version" "newest" {
+  for_each = toset(flatten(values(local.mounts)))
+
+  secret            = google_secret_manager_secret.secret[each.key].id
+  fetch_secret_data = false # its number is enough
 }

@@ -4,6 +4,50 @@ variable "alert_emails" {
   default     = []
 }
 
+variable "alert_error_percent" {
+  description = "Somebody is told when more than this share of requests fails for a reason that is not the caller's."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.alert_error_percent > 0 && var.alert_error_percent < 100
+    error_message = "A percentage between 0 and 100."
+  }
+}
+
+variable "alert_latency_s" {
+  description = "Somebody is told when one in twenty of the requests that made pictures took longer than this."
+  type        = number
+  default     = 180
+
+  validation {
+    condition     = var.alert_latency_s > 0 && var.alert_latency_s <= 3600
+    error_message = "Seconds, at most 3600."
+  }
+}
+
+variable "alert_spend_usd" {
+  description = "Somebody is told when a day's calls have cost more than this at the providers; null: never."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.alert_spend_usd == null ? true : var.alert_spend_usd > 0
+    error_message = "Dollars, more than 0."
+  }
+}
+
+variable "billing_account" {
+  description = "The billing account that budget_usd is set on, e.g. \"012345-6789AB-CDEF01\"; null: no budget."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.billing_account == null || can(regex("^[0-9A-F]{6}(-[0-9A-F]{6}){2}$", var.billing_account))
+    error_message = "As `gcloud billing accounts list` shows it: 012345-6789AB-CDEF01."
+  }
+}
+
 variable "blocklist" {
   description = "A file of words no prompt may contain, by its path in this repository; null: none."
   type        = string
@@ -12,6 +56,17 @@ variable "blocklist" {
   validation {
     condition     = var.blocklist == null || can(file("${path.module}/../${var.blocklist}"))
     error_message = "There is no such file in the repository."
+  }
+}
+
+variable "budget_usd" {
+  description = "What the project may cost a month at Google before its billing account's administrators are told, at half of it, at all of it, and when it is foreseen. The providers' own bills are not in it: see alert_spend_usd."
+  type        = number
+  default     = 50
+
+  validation {
+    condition     = var.budget_usd > 0 && floor(var.budget_usd) == var.budget_usd
+    error_message = "Whole dollars, more than 0."
   }
 }
 
@@ -45,6 +100,17 @@ variable "database" {
   description = "The Firestore database's id. A database of its own keeps other applications of the project out."
   type        = string
   default     = "darkroom"
+}
+
+variable "domain" {
+  description = "A host name for all functions, e.g. \"images.app.example\": makes a load balancer with a certificate, and its DNS record is yours to set. null: none, each function has the host that Google gives it."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.domain == null || can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.domain))
+    error_message = "A host name in small letters, without https:// and without a path."
+  }
 }
 
 variable "enabled_providers" {
@@ -96,6 +162,34 @@ variable "region" {
   description = "Where everything runs and lies; it cannot be changed later without losing the data."
   type        = string
   default     = "us-central1"
+}
+
+variable "requests_per_minute" {
+  description = "How many requests the load balancer lets one address make in a minute; a team behind one address shares them. Only with a domain."
+  type        = number
+  default     = 600
+
+  validation {
+    condition     = var.requests_per_minute >= 1 && var.requests_per_minute <= 10000 && floor(var.requests_per_minute) == var.requests_per_minute
+    error_message = "A whole number from 1 to 10000."
+  }
+}
+
+variable "sizes" {
+  description = "What to change of the functions' sizes in functions.tf, e.g. { generate = { min_instances = 1 } } for no cold start."
+  type = map(object({
+    concurrency   = optional(number)
+    cpu           = optional(string)
+    max_instances = optional(number)
+    memory        = optional(string)
+    min_instances = optional(number)
+  }))
+  default = {}
+
+  validation {
+    condition     = length(setsubtract(keys(var.sizes), keys(local._functions))) == 0
+    error_message = "Known functions: ${join(", ", keys(local._functions))}."
+  }
 }
 
 variable "vertex_location" {

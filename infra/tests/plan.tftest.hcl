@@ -80,15 +80,29 @@ run "origin_with_a_path" {
   expect_failures = [var.cors_origins]
 }
 
+run "size_of_no_function" {
+  command = plan
+
+  variables {
+    sizes = { generat = { min_instances = 1 } }
+  }
+
+  expect_failures = [var.sizes]
+}
+
 # Every option in use. tests/infra/test_terraform.py reads what it leaves.
 run "everything" {
   command = apply
 
   variables {
     alert_emails         = ["ops@app.example"]
+    alert_spend_usd      = 100
+    billing_account      = "012345-6789AB-CDEF01"
     cors_origins         = ["https://app.example", "http://[::1]:3000"]
+    domain               = "images.app.example"
     enabled_providers    = ["ARK", "GEMINI", "LAOZHANG", "OPENAI", "OPENROUTER", "THREEDAISTUDIO"]
     image_retention_days = 90
+    sizes                = { generate = { min_instances = 1 } }
     vertex_location      = "global"
     webhook_providers    = ["GEMINI", "OPENAI"]
   }

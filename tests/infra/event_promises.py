@@ -94,11 +94,12 @@ def functions_publish_what_they_must(deployed: Deployed) -> Iterator[str]:
 
 
 def only_events_reach_private_functions(deployed: Deployed) -> Iterator[str]:
+    """The load balancer is what the others are behind, so that nobody gets past it."""
     pusher = deployed.of("google_service_account")["google_service_account.pusher"]
     invokers = deployed.each("google_cloud_run_v2_service_iam_member", "invoker")
     for name, service in deployed.functions().items():
         member = pusher["member"] if name in PRIVATE else "allUsers"
-        ingress = "ALLOW_INTERNAL_ONLY" if name in PRIVATE else "ALLOW_ALL"
+        ingress = "ALLOW_INTERNAL_ONLY" if name in PRIVATE else "ALLOW_INTERNAL_AND_GCLB"
         if invokers[name]["member"] != member or service["ingress_settings"] != ingress:
             yield f"{name} is open to others than it should be"
 
