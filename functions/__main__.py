@@ -115,7 +115,7 @@ def serve() -> None:
     """Start, or say in one line why not."""
     try:
         settings = local.completed(Settings.from_env())
-        log.start(settings.log_level, settings.project)
+        log.start(settings.log_level, settings.source)
         with local.claimed(settings.data):
             app = build(settings)
             http.use(app)

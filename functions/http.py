@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared import json_size, local, log, view
+from shared import json_size, local, log, trace, view
 from shared.app import App, build
 from shared.body import Files
 from shared.domain import Caller, Delivery, Problem
@@ -69,7 +69,7 @@ def app() -> App:
     """The App of this process, built when the first request needs it: after the server forked."""
     if not _APPS:
         settings = local.completed(Settings.from_env())
-        log.start(settings.log_level, settings.project)
+        log.start(settings.log_level, settings.source)
         use(build(settings))
     return _APPS[-1]
 
@@ -145,7 +145,8 @@ def _refused(_request: Request, error: DarkroomError) -> Response:
 
 def _endpoint(handlers: Mapping[str, Handler], refused: Refuse) -> Handler:
     async def endpoint(request: Request) -> Response:
-        _follow_trace(request)
+        trace.begin(request.headers)
+        log.request_id.set(None)
         method = "GET" if request.method == "HEAD" else request.method
         try:
             response = await handlers[method](request)
@@ -366,16 +367,6 @@ def _problem(
 def wait(after_s: float | None) -> dict[str, str]:
     """Retry-After, in whole seconds, where waiting helps."""
     return {} if after_s is None else {"retry-after": str(max(1, math.ceil(after_s)))}
-
-
-def _follow_trace(request: Request) -> None:
-    """Put the trace the platform sends (W3C traceparent, or its own header) on our log lines."""
-    parent = request.headers.get("traceparent", "")
-    match = re.fullmatch(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", parent)
-    own = re.match(r"([0-9a-f]{32})(/|$)", request.headers.get("x-cloud-trace-context", ""))
-    found = match or own
-    log.trace.set(found.group(1) if found else None)
-    log.request_id.set(None)
 
 
 def _no_such_route(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from functions import http
-from shared import event_message, log
+from shared import event_message, log, trace
 from shared.errors import InvalidRequest
 from shared.events import Event, Topic
 
@@ -18,8 +18,10 @@ async def event(request: Request, topic: Topic) -> Event | None:
     again."""
     try:
         body = await http.body(request, MAX_BYTES)
-        data = event_message.read(request.headers.get("content-type", ""), body)
-        return event_message.decode(topic, data)
+        message = event_message.read(request.headers.get("content-type", ""), body)
+        if message.traceparent is not None:
+            trace.follow(message.traceparent)
+        return event_message.decode(topic, message.data)
     except InvalidRequest as error:
         log.event("event.unread", severity="ERROR", topic=topic, cause=error.message)
         return None

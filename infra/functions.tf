@@ -2,7 +2,7 @@
 # Sizes are estimates, not measurements: a 4K picture takes some 70 MB while it is unpacked.
 # In `secrets` a * stands for every provider in enabled_providers, or in webhook_providers.
 locals {
-  _functions = {
+  functions = {
     account = {
       memory        = "1Gi"
       cpu           = "1"
@@ -204,8 +204,8 @@ locals {
     }
   }
 
-  functions = {
-    for name, function in local._functions : name => merge(
+  _sized = {
+    for name, function in local.functions : name => merge(
       function, { for size, value in try(var.sizes[name], {}) : size => value if value != null }
     )
   }
@@ -281,7 +281,7 @@ resource "google_artifact_registry_repository" "functions" {
 }
 
 resource "google_cloudfunctions2_function" "function" {
-  for_each = local.functions
+  for_each = local._sized
 
   name     = replace(each.key, "_", "-")
   location = var.region

@@ -187,8 +187,8 @@ variable "sizes" {
   default = {}
 
   validation {
-    condition     = length(setsubtract(keys(var.sizes), keys(local._functions))) == 0
-    error_message = "Known functions: ${join(", ", keys(local._functions))}."
+    condition     = length(setsubtract(keys(var.sizes), keys(local.functions))) == 0
+    error_message = "Known functions: ${join(", ", keys(local.functions))}."
   }
 }
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from shared import blocklist, log
+from shared import blocklist, log, trace
 from shared.accounts import Accounts
 from shared.batch_transport import BatchTransport
 from shared.blocklist import Blocklist
@@ -186,7 +186,11 @@ def _transports(
     random, sleep = Random(), network.sleep  # noqa: S311 # jitter, no secret
     exchange = Exchange(
         live=httpx.AsyncClient(
-            transport=network.live, timeout=_timeouts(), limits=_limits(), trust_env=False
+            transport=network.live,
+            timeout=_timeouts(),
+            limits=_limits(),
+            trust_env=False,
+            event_hooks={"request": [_say_what_for]},
         ),
         sandbox=httpx.AsyncClient(transport=network.sandbox, timeout=_timeouts()),
         pictures=Fetcher(
@@ -211,6 +215,11 @@ def _transports(
         random=random,
     )
     return single, BatchTransport(catalogue, endpoints, exchange, pacer)
+
+
+async def _say_what_for(request: httpx.Request) -> None:
+    """Let a provider's support, or a proxy on the way, find a call by our request's id."""
+    request.headers.update(trace.headers(log.request_id.get()))
 
 
 def _records(settings: Settings, random: Random) -> Records:

@@ -185,7 +185,8 @@ async def stored(shift: Shift, item: Kept, result: Result, pictures: tuple[Pictu
     if not written:
         why = result.error or ProviderError("The provider's picture could not be used.")
         why.provider = why.provider or result.route.provider
-        return failed(item, why, cancelled=why.details.get("reason") == "cancelled")
+        lost = failed(item, why, cancelled=why.details.get("reason") == "cancelled")
+        return replace(lost, cost_micros=cost_of(result))
     images = tuple(image for image, _ in written)
     charged = settlement.charge_of(result, len(images), item.request.n, item.held_micros)
     short = settlement.shortfall(item.request.n, result.route.provider, len(images), result.error)
@@ -196,7 +197,13 @@ async def stored(shift: Shift, item: Kept, result: Result, pictures: tuple[Pictu
         usage=replace(result.usage, images=len(images)),
         error=short,
     )
-    return replace(ended, result=told)
+    return replace(ended, result=told, cost_micros=cost_of(result))
+
+
+def cost_of(result: Result) -> int:
+    """What an item cost the operator: every call made for it, or a batch's price."""
+    calls = result.attempts
+    return sum(call.cost_micros for call in calls) if calls else result.charge_micros
 
 
 def succeeded(item: Kept, images: tuple[Image, ...], route: Route, charged_micros: int) -> Ended:

@@ -83,7 +83,7 @@ class Batch:
     result, `held_micros` what was at first, `listed_micros` the price estimated. `done` has a bit
     for each item that has a result, packed; `results` names the result objects, in order. While
     somebody works on it `worker` says who, and `due_at` until when; else `due_at` is when somebody
-    has to look again. `surface`, `fingerprint` and `version` are as a Record's.
+    has to look again. `surface`, `fingerprint`, `traceparent` and `version` are as a Record's.
     """
 
     id: str
@@ -115,6 +115,7 @@ class Batch:
     """What a surface has to say of it again: the vendor's own fields."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     webhook_url: str | None = None
+    traceparent: str | None = None
     error: Problem | None = None
     completed_at: datetime | None = None
     deleted: bool = False

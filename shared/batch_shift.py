@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared import batch_lines, ledger, log, names
+from shared import batch_lines, ledger, log, metrics, names
 from shared.app import App
 from shared.batch_domain import Batch, Counts, Delivered, Group, Job
 from shared.batch_items import ItemResult
@@ -40,10 +40,11 @@ class Lost(Exception):
 
 @dataclass(frozen=True)
 class Ended:
-    """An item's result, and what was held for it."""
+    """An item's result, what was held for it, and what it cost the operator."""
 
     result: ItemResult
     held_micros: int
+    cost_micros: int = 0
 
 
 @dataclass
@@ -158,6 +159,7 @@ class Shift:
             # Those that came meanwhile wait for the next time.
             del self.waiting[: len(waiting)]
             self.since = self.now if self.waiting else None
+        _measured(waiting, sandbox=self.batch.sandbox)
         counts = self.batch.counts
         log.event("batch.progress", batch=self.batch.id, ended=counts.ended, total=counts.total)
 
@@ -301,6 +303,26 @@ def _counted(counts: Counts, waiting: Sequence[Ended]) -> Counts:
         failed=counts.failed + ways["failed"],
         cancelled=counts.cancelled + ways["cancelled"],
     )
+
+
+def _measured(waiting: Sequence[Ended], *, sandbox: bool) -> None:
+    pieces: dict[tuple[str, str | None], list[Ended]] = {}
+    for one in waiting:
+        pieces.setdefault((one.result.model, one.result.provider), []).append(one)
+    for (model, provider), ended in pieces.items():
+        ways = Counter(one.result.status for one in ended)
+        metrics.batch_charged(
+            metrics.Piece(
+                model=model,
+                provider=provider,
+                succeeded=ways["succeeded"],
+                failed=ways["failed"],
+                charged_micros=_charged(ended),
+                cost_micros=sum(one.cost_micros for one in ended),
+                usages=[one.result.usage for one in ended],
+            ),
+            sandbox=sandbox,
+        )
 
 
 def _usage(waiting: Sequence[Ended], now: datetime) -> tuple[UsageRow, ...]:

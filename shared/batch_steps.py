@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared import batch_collect, batch_fanout, batch_jobs, log, names, webhooks
+from shared import batch_collect, batch_fanout, batch_jobs, log, names, trace, webhooks
 from shared.app import App
 from shared.batch_domain import Batch, BatchStatus, Group
 from shared.batch_shift import Lost, Shift, claim, failed
@@ -37,9 +37,11 @@ _TIDY_S = 60.0
 
 async def step(app: App, account_id: str, batch_id: str) -> None:
     """Do what is due for a batch, and see to it that somebody goes on later."""
+    log.request_id.set(batch_id)
     batch = await app.records.batch(account_id, batch_id)
     if batch is None:
         return
+    trace.follow(batch.traceparent)
     if not batch.open:
         await webhooks.tell(app, batch)
         return

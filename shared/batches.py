@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
-from shared import batch_lines, ledger, log, names, webhooks
+from shared import batch_lines, ledger, log, names, trace, webhooks
 from shared.app import App
 from shared.batch_domain import Batch, Counts
 from shared.batch_intake import BadItems, Intake, Reader
@@ -60,6 +60,7 @@ async def create(app: App, ask: BatchAsk) -> Batch:
     if batch.intake != intake.name:
         await reader.forget()
         return batch
+    log.request_id.set(batch.id)
     log.event("batch.accepted", batch=batch.id, items=intake.total, held_micros=batch.held_micros)
     await app.announce(Event("batch-callbacks", batch.account_id, batch.id))
     return batch
@@ -195,6 +196,7 @@ def _draft(app: App, ask: BatchAsk, batch_id: str, intake: Intake) -> Batch:
         wire=ask.wire,
         metadata=ask.metadata,
         webhook_url=ask.webhook_url,
+        traceparent=trace.current.get(),
     )
 
 

@@ -292,8 +292,8 @@ class Record:
     says when somebody has to look at it again: it counts as dead then, or waits for its `task`.
     Nobody waits for a request that is `deferred`.
     `fingerprint` is the SHA-256 of the body, for idempotency, `cache_key` that of what decides the
-    pictures; `surface` is the API it came by, "native" for ours; `version` is the backend's token
-    for the stored state, needed to end the hold exactly once.
+    pictures; `surface` is the API it came by, "native" for ours, `traceparent` the trace it belongs
+    to; `version` is the backend's token for the stored state, needed to end the hold exactly once.
     """
 
     id: str
@@ -318,6 +318,7 @@ class Record:
     metadata: Mapping[str, str] = field(default_factory=dict)
     deferred: bool = False
     webhook_url: str | None = None
+    traceparent: str | None = None
     task: Task | None = None
     provider: str | None = None
     images: tuple[Image, ...] = ()
@@ -362,6 +363,7 @@ class Notice:
     due_at: datetime
     tries: int = 0
     failure: str | None = None
+    traceparent: str | None = None
     version: str = ""
 
 

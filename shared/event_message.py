@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from shared import trace
 from shared.errors import InvalidRequest
 from shared.events import Event, Topic
 
@@ -27,6 +29,7 @@ class _Message(BaseModel):
     model_config = ConfigDict(strict=True)
 
     data: str | None = None
+    attributes: dict[str, str] = {}
 
 
 class _Push(BaseModel):
@@ -35,6 +38,14 @@ class _Push(BaseModel):
 
 class _CloudEvent(BaseModel):
     data: _Push
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a push brings: the data, b"" where it has none, and the trace it was published in."""
+
+    data: bytes
+    traceparent: str | None = None
 
 
 def encode(event: Event) -> bytes:
@@ -59,9 +70,9 @@ def decode(topic: Topic, data: bytes) -> Event:
     return Event(topic, body.account, body.subject)
 
 
-def read(content_type: str, body: bytes) -> bytes:
-    """The data of the message that an HTTP request brings, b"" where it has none: a push, or a
-    CloudEvent of one, its headers apart or in the body. Raises InvalidRequest."""
+def read(content_type: str, body: bytes) -> Message:
+    """The message that an HTTP request brings: a push, or a CloudEvent of one, its headers apart or
+    in the body. Raises InvalidRequest."""
     structured = content_type.partition(";")[0].strip().lower() == _CLOUD_EVENT
     try:
         push = (
@@ -70,6 +81,7 @@ def read(content_type: str, body: bytes) -> bytes:
             else _Push.model_validate_json(body)
         )
         # A ValueError is also what text that is not base64 raises.
-        return base64.b64decode(push.message.data or "", validate=True)
+        data = base64.b64decode(push.message.data or "", validate=True)
     except ValueError:
         raise InvalidRequest("This is no message that Pub/Sub pushes.", param="message") from None
+    return Message(data, push.message.attributes.get(trace.HEADER))

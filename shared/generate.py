@@ -20,6 +20,7 @@ from shared import (
     repeats,
     routing,
     sources,
+    trace,
     webhooks,
     work,
 )
@@ -251,6 +252,7 @@ def _draft(app: App, ask: Ask, request_id: str, routes: tuple[Route, ...], quote
         metadata=request.metadata,
         deferred=ask.deferred,
         webhook_url=request.webhook_url,
+        traceparent=trace.current.get(),
     )
 
 

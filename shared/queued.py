@@ -12,7 +12,17 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-from shared import log, names, request_json, routing, settlement, sources, webhooks, work
+from shared import (
+    log,
+    names,
+    request_json,
+    routing,
+    settlement,
+    sources,
+    trace,
+    webhooks,
+    work,
+)
 from shared.app import App
 from shared.catalogue.rows import Route
 from shared.domain import Caller, ImageRequest, Record, Task
@@ -46,6 +56,7 @@ async def step(app: App, account_id: str, request_id: str) -> None:
     record = await app.records.request(account_id, request_id)
     if record is None:
         return
+    trace.follow(record.traceparent)
     if record.status == "queued":
         record = await _run(app, record)
     elif record.open and record.task is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared import signatures
+from shared.log import Source
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 _TOPIC_PREFIX = re.compile(r"(?!goog)[A-Za-z][\w.~+%-]{0,199}", re.ASCII)
@@ -56,6 +57,7 @@ class Settings:
     test_key: str | None = field(default=None, repr=False)
     signing_secret: str | None = field(default=None, repr=False)
     log_level: str = "INFO"
+    source: Source = Source()
     credentials: Mapping[str, Credential] = field(default_factory=dict)
     """By the prefix of their variables: X for X_API_KEY, X_BASE_URL, X_LOCATION and
     X_WEBHOOK_SECRET."""
@@ -88,6 +90,10 @@ class Settings:
             test_key=env.get("DARKROOM_TEST_KEY"),
             signing_secret=env.get("DARKROOM_SIGNING_SECRET"),
             log_level=env.get("DARKROOM_LOG_LEVEL", "INFO").upper(),
+            # The platform sets both (docs.cloud.google.com/run/docs/container-contract, 2026-11).
+            source=Source(
+                env.get("GOOGLE_CLOUD_PROJECT"), env.get("K_SERVICE"), env.get("K_REVISION")
+            ),
             credentials=_credentials(env),
         )
         return _consistent(settings)

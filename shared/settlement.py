@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from shared import ledger, log, names, pricing, webhooks
+from shared import ledger, log, metrics, names, pricing, webhooks
 from shared.app import App
 from shared.catalogue.rows import Route
 from shared.domain import Basis, Image, Picture, Problem, Record
@@ -59,15 +59,7 @@ async def settle(
         raise
     except Exception as error:
         raise NotSettled(ended) from error
-    log.event(
-        "request.succeeded",
-        model=model,
-        provider=provider,
-        images=len(images),
-        charged_micros=charged,
-        cost_micros=ended.cost_micros,
-        sandbox=record.sandbox,
-    )
+    metrics.request_ended(ended)
     return ended
 
 
@@ -85,7 +77,7 @@ async def settle_from_cache(app: App, record: Record, earlier: Record) -> Record
         completed_at=app.clock(),
     )
     ended = await _finished(app, ended)
-    log.event("request.cached", model=ended.model, images=len(ended.images), earlier=earlier.id)
+    metrics.request_ended(ended)
     return ended
 
 
@@ -103,16 +95,7 @@ async def release(
         completed_at=app.clock(),
     )
     ended = await _finished(app, ended)
-    log.event(
-        "request.failed",
-        severity="WARNING",
-        model=record.model,
-        provider=error.provider,
-        code=error.code,
-        cost_micros=ended.cost_micros,
-        private=error.private,
-        sandbox=record.sandbox,
-    )
+    metrics.request_ended(ended, error.private)
     return ended
 
 
@@ -121,7 +104,7 @@ async def cancel(app: App, record: Record) -> Record:
     ended = await _finished(
         app, replace(record, status="cancelled", cache_key=None, completed_at=app.clock())
     )
-    log.event("request.cancelled", model=record.model, sandbox=record.sandbox)
+    metrics.request_ended(ended)
     return ended
 
 

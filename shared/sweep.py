@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared import delivery, log, queued, webhooks
+from shared import delivery, log, queued, trace, webhooks
 from shared.app import App
 from shared.domain import Record
 from shared.errors import OutcomeUnknown
@@ -29,6 +29,7 @@ async def sweep(app: App, before: datetime) -> int:
     await webhooks.deliver_due(app, _NOTICES)
     total = await _end_overdue(app, before)
     log.request_id.set(None)
+    trace.follow(None)
     return total
 
 
@@ -52,6 +53,8 @@ async def _wake_batches(app: App, before: datetime) -> None:
     """Send a message for every batch that is due. One whose worker died is due when its lease
     ends, or `before` says that nobody is at it."""
     for batch in await app.records.due_batches(before, _BATCH):
+        log.request_id.set(batch.id)
+        trace.follow(batch.traceparent)
         try:
             # Due again a little later, unless somebody takes it first.
             due_at = app.clock() + queued.PATIENCE
@@ -65,6 +68,7 @@ async def _wake_batches(app: App, before: datetime) -> None:
 
 async def _ended(app: App, record: Record) -> bool:
     log.request_id.set(record.id)
+    trace.follow(record.traceparent)
     try:
         await _end(app, record)
     except (HoldEnded, Stale):

@@ -325,6 +325,7 @@ class Transport:
             outcome=outcome,
             latency_ms=latency_ms,
             cost_micros=cost_micros,
+            sandbox=trip.errand.test,
         )
 
     def _wait_s(self, error: DarkroomError, tried: int, trip: _Trip) -> float | None:

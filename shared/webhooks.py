@@ -18,7 +18,7 @@ from typing import Literal
 
 import httpx
 
-from shared import batch_view, fetch, log, signatures, view
+from shared import batch_view, fetch, log, signatures, trace, view
 from shared.app import App
 from shared.batch_domain import Batch
 from shared.domain import Notice, Record
@@ -79,6 +79,7 @@ def notice_of(subject: Record | Batch, now: datetime) -> Notice | None:
         state="due",
         created_at=now,
         due_at=now,
+        traceparent=subject.traceparent,
     )
 
 
@@ -166,6 +167,8 @@ async def _claimed(app: App, notice: Notice) -> Notice | None:
 
 async def _tried(app: App, notice: Notice) -> Notice:
     """The notice after a try that was answered. Raises _Unreachable for one that was not."""
+    log.request_id.set(notice.subject)
+    trace.follow(notice.traceparent)
     try:
         body = await _body(app, notice)
     except Exception as error:
@@ -181,6 +184,7 @@ async def _tried(app: App, notice: Notice) -> Notice:
         "webhook-id": notice.id,
         "webhook-timestamp": str(sent_at),
         "webhook-signature": signatures.sign(secret, notice.id, sent_at, body),
+        **trace.headers(notice.subject),
     }
     try:
         status = await app.fetcher.post(notice.url, "webhook_url", body, headers)

@@ -51,7 +51,7 @@ def cloud_event(data: object) -> dict[str, object]:
 
 
 def read(body: object, content_type: str = "application/json") -> bytes:
-    return event_message.read(content_type, json.dumps(body).encode())
+    return event_message.read(content_type, json.dumps(body).encode()).data
 
 
 @given(WORDS, WORDS)
@@ -93,7 +93,7 @@ def test_a_push_brings_its_message() -> None:
 
 
 def test_what_a_laptop_pushes_is_read_like_any_other_push() -> None:
-    assert event_message.read("application/json", event_message.pushed(EVENT)) == SAID
+    assert event_message.read("application/json", event_message.pushed(EVENT)).data == SAID
 
 
 def test_a_cloud_event_brings_the_same_with_its_headers_apart_or_not() -> None:
@@ -105,6 +105,13 @@ def test_a_cloud_event_brings_the_same_with_its_headers_apart_or_not() -> None:
     kind = "application/cloudevents+json"
     for content_type in (kind, f"{kind}; charset=UTF-8", "Application/CloudEvents+JSON"):
         assert read(cloud_event(push()), content_type) == SAID
+
+
+def test_a_message_may_say_in_which_trace_it_was_published() -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for attributes, found in (({"traceparent": parent}, parent), ({"key": "value"}, None)):
+        body = json.dumps({"message": {"data": "aGk=", "attributes": attributes}}).encode()
+        assert event_message.read("application/json", body).traceparent == found
 
 
 @pytest.mark.parametrize("body", [push(None), push(b""), {"message": {"data": None}}])

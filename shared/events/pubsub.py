@@ -16,7 +16,7 @@ from typing import Any
 import google.auth
 from google.api_core.exceptions import DeadlineExceeded
 
-from shared import event_message
+from shared import event_message, trace
 from shared.errors import InvalidRequest
 from shared.events import TOPICS, Dead, Event, Topic
 from shared.settings import BadSettings
@@ -43,7 +43,9 @@ class PubSub:
 
     async def publish(self, event: Event) -> None:
         publisher = self._publisher or await asyncio.to_thread(self._open)
-        sent = publisher.publish(self._topic(event.topic), event_message.encode(event))
+        sent = publisher.publish(
+            self._topic(event.topic), event_message.encode(event), **trace.headers(None)
+        )
         async with asyncio.timeout(PUBLISH_S):
             await asyncio.wrap_future(sent)
 
@@ -73,7 +75,9 @@ class PubSub:
             if dead_id not in held:
                 return False
             found = held[dead_id]
-            self._open().publish(self._topic(topic), found.message.data).result(PUBLISH_S)
+            traced = {k: v for k, v in found.message.attributes.items() if k == trace.HEADER}
+            sent = self._open().publish(self._topic(topic), found.message.data, **traced)
+            sent.result(PUBLISH_S)
             client.acknowledge(subscription=self._grave(topic), ack_ids=[found.ack_id])
             del held[dead_id]
             return True

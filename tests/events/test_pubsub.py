@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from shared import event_message
+from shared import event_message, trace
 from shared.events import Dead, Event
 from shared.events.pubsub import PubSub
 from tests.emulators.java import free_port
@@ -27,6 +27,7 @@ from tests.emulators.pubsub import Project, new_project
 
 pytestmark = pytest.mark.emulator
 EVENT = Event("requests", "acc", "req_1")
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Function:
     port: int = field(default_factory=free_port)
     answers: list[int] = field(default_factory=list)
     came: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
+    traces: list[str | None] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -46,8 +48,9 @@ class Function:
         return f"http://127.0.0.1:{self.port}/projects/{self.project.id}/topics/{name}"
 
     async def __call__(self, request: Request) -> Response:
-        data = event_message.read(request.headers["content-type"], await request.body())
-        await self.came.put(event_message.decode("requests", data))
+        message = event_message.read(request.headers["content-type"], await request.body())
+        self.traces.append(message.traceparent)
+        await self.came.put(event_message.decode("requests", message.data))
         return Response(status_code=self.answers.pop(0) if self.answers else 204)
 
 
@@ -122,13 +125,16 @@ def test_five_failures_are_a_dead_letter_and_replayed_it_is_pushed_again(
 ) -> None:
     async def scenario(events: PubSub, function: Function) -> None:
         function.answers = [500] * 5
+        trace.follow(PARENT)
         await events.publish(EVENT)
         dead = await buried(events)
         assert (dead.event, dead.tries, dead.error) == (EVENT, 5, None)
         assert function.came.qsize() == 5
         function.came = asyncio.Queue()
+        trace.follow(None)
         assert await events.replay(dead.id)
         assert await function.came.get() == EVENT
+        assert function.traces == [PARENT] * 6
         await asyncio.to_thread(given_out_again, function.project)
         assert await events.dead(10) == []
         assert not await events.replay(dead.id)

@@ -124,7 +124,7 @@ def test_generate_answers_under_the_framework_and_logs_json(data: Path) -> None:
             answer = httpx.post(generate.url + path, json=CUP, headers=headers, timeout=30)
             assert answer.status_code == 200, answer.text
         lines = [json.loads(line) for line in generate.said().splitlines() if line[:1] == "{"]
-        done = [line for line in lines if line.get("event") == "request.succeeded"]
+        done = [line for line in lines if line.get("event") == "request.ended"]
         assert len(done) == 2
         assert done[1]["severity"] == "INFO"
         assert done[1]["request_id"] == answer.json()["id"]
