@@ -32,8 +32,8 @@ def claimed(data: Path) -> Iterator[None]:
 
 
 def completed(settings: Settings) -> Settings:
-    """The settings with what was left out made once and kept in the data folder. With a cloud
-    backend they are complete, or were refused."""
+    """The settings with what was left out made once and kept in the data folder; with a cloud
+    backend, as they are."""
     if not settings.local:
         return settings
     settings.data.mkdir(parents=True, exist_ok=True)

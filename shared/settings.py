@@ -102,8 +102,6 @@ class Settings:
 def _consistent(settings: Settings) -> Settings:
     if settings.allow_private_urls and not settings.local:
         raise BadSettings("DARKROOM_ALLOW_PRIVATE_URLS=1 is for development: no cloud backend")
-    if not settings.local and not settings.signing_secret:
-        raise BadSettings("DARKROOM_SIGNING_SECRET must be set with a cloud backend")
     if settings.uploads_bucket and not settings.bucket:
         raise BadSettings("DARKROOM_UPLOADS_BUCKET goes with DARKROOM_BUCKET")
     if settings.topic_prefix and not _TOPIC_PREFIX.fullmatch(settings.topic_prefix):

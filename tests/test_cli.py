@@ -21,7 +21,7 @@ from shared.app import build
 from shared.domain import Problem, Quote, Record
 from shared.ledger import CREDIT_LIFE, MAX_SHARDS
 from shared.records import Records
-from shared.settings import Settings
+from shared.settings import BadSettings, Settings
 from tests import command_line
 from tests.command_line import table, write
 from tests.records.scene import admit, draft, release, settle
@@ -346,6 +346,16 @@ def test_a_bad_catalogue_fails_the_check_and_names_the_row(
     result = line("models", "check", code=1)
     assert result.stdout == ""
     assert "overlay.toml" in result.stderr
+
+
+def test_what_is_deployed_is_worked_on_without_its_secret(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_BUCKET", "pictures")
+    monkeypatch.delenv("DARKROOM_SIGNING_SECRET", raising=False)
+    assert "shop" in line("accounts", "create", "shop").stdout
+    with pytest.raises(BadSettings, match="DARKROOM_SIGNING_SECRET"):
+        build(Settings.from_env())
 
 
 def test_a_wallet_in_firestore_is_spread_over_every_shard_there_can_be(data: Path) -> None:
