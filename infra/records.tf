@@ -1,4 +1,4 @@
-# What shared/records/firestore.py calls INDEXES and UNINDEXED, in the same notation.
+# What shared/records/firestore.py calls INDEXES, UNINDEXED and TTL, in the same notation.
 locals {
   indexes = {
     requests = [
@@ -20,13 +20,27 @@ locals {
     ]
   }
 
+  # Fields of ttl are exempt as well, below.
   unindexed = {
-    batches   = ["body", "created_at", "due_at", "writer"]
-    notices   = ["body", "due_at", "writer"]
-    providers = ["calls", "writer"]
-    requests  = ["body", "created_at", "lease_until", "writer"]
-    shards    = ["lots", "spent", "writer"]
-    usage     = ["rows"]
+    batches = ["body", "created_at", "due_at", "writer"]
+    entries = ["account_id", "expires_at", "grant_id", "id", "kind", "micros", "request_id"]
+    notices = ["body", "due_at", "writer"]
+    providers = [
+      "calls", "free_day", "free_day_count", "free_minute", "free_minute_count", "spent_day",
+      "spent_micros", "writer",
+    ]
+    requests = [
+      "account_id", "body", "cache_key", "created_at", "deleted", "id", "idempotency_key",
+      "lease_until", "model", "operation", "status", "writer",
+    ]
+    shards = [
+      "day", "day_count", "held", "lots", "minute", "minute_count", "running", "spent", "writer",
+    ]
+    usage = ["rows"]
+  }
+
+  ttl = {
+    notices = "expires_at"
   }
 }
 
@@ -79,4 +93,34 @@ resource "google_firestore_field" "unindexed" {
 
   # Empty means none.
   index_config {}
+}
+
+resource "google_firestore_field" "expiry" {
+  for_each = local.ttl
+
+  database   = google_firestore_database.records.name
+  collection = each.key
+  field      = each.value
+
+  # The policy needs no index, and one on a time that only rises would slow all writes down.
+  index_config {}
+  ttl_config {}
+}
+
+# Every minute of the last week can be read back, but only while the database is there. Backups
+# outlive it: a day is lost at most, and what went wrong can be undone for four weeks.
+resource "google_firestore_backup_schedule" "daily" {
+  database  = google_firestore_database.records.name
+  retention = "${7 * 24 * 3600}s"
+
+  daily_recurrence {}
+}
+
+resource "google_firestore_backup_schedule" "weekly" {
+  database  = google_firestore_database.records.name
+  retention = "${28 * 24 * 3600}s"
+
+  weekly_recurrence {
+    day = "SUNDAY"
+  }
 }

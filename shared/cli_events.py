@@ -156,7 +156,7 @@ def webhooks() -> None:
 @with_app
 async def list_webhooks(app: App, only_dead: bool, limit: int, as_json: bool) -> None:
     """Webhooks that have not arrived: those given up, then those that are tried again."""
-    found = list(await app.records.notices("dead", limit + 1))
+    found = list(await app.records.notices("dead", limit + 1, app.clock()))
     if not only_dead:
         found += await app.records.notices("due", limit + 1)
     views = [of_notice(one) for one in found[:limit]]
@@ -180,7 +180,7 @@ async def replay_webhook(app: App, name: str | None, every: bool, as_json: bool)
             raise NotFound(f"There is no webhook {name}.")
         show(of_notice(notice), as_json)
         return
-    found = await app.records.notices("dead", MOST_AT_ONCE)
+    found = await app.records.notices("dead", MOST_AT_ONCE, app.clock())
     replayed = [again for one in found if (again := await _replayed(app, one))]
     show_list(
         view.ListView(data=replayed, has_more=len(found) == MOST_AT_ONCE),

@@ -118,8 +118,8 @@ async def deliver_due(app: App, limit: int) -> int:
 
 async def replay(app: App, notice_id: str) -> Notice | None:
     """Make a notice due at once, with all its tries, whatever became of it; None if there is none
-    of that id. Raises Stale when it is being delivered right now."""
-    notice = await app.records.notice(notice_id)
+    of that id, or it ended too long ago. Raises Stale when it is being delivered right now."""
+    notice = await app.records.notice(notice_id, app.clock())
     if notice is None:
         return None
     again = replace(notice, state="due", due_at=app.clock(), tries=0, failure=None)

@@ -16,6 +16,7 @@ from shared.domain import Notice
 from shared.events import Event
 from shared.events.local import TRIES, Local
 from shared.records import Records, Stale
+from shared.records.documents import NOTICE_LIFE
 from tests import command_line
 from tests.command_line import ran, shown, table, write
 from tests.records.scene import account, admit_batch, batch_draft, ended_batch, notice_of
@@ -64,7 +65,7 @@ def delivered(data: Path) -> list[Event]:
     return found
 
 
-def given_up(data: Path, *states: Any) -> list[str]:
+def given_up(data: Path, *states: Any, ago: timedelta = -DAY) -> list[str]:
     """A webhook in each of the states, of a batch each; returns their ids."""
     ids: list[str] = []
 
@@ -72,7 +73,7 @@ def given_up(data: Path, *states: Any) -> list[str]:
         await records.create_account(account())
         for number, state in enumerate(states):
             fresh = await admit_batch(records, batch_draft(f"bat_{number}", 0))
-            notice = notice_of(fresh.id, utc_now() + DAY)
+            notice = notice_of(fresh.id, utc_now() - ago)
             await records.advance_batch(ended_batch(fresh), None, notice)
             known = await records.notice(notice.id)
             assert known is not None
@@ -157,6 +158,14 @@ def test_all_dead_webhooks_are_sent_again(data: Path) -> None:
     assert {one["id"] for one in shown("webhooks", "replay", "--all")["data"]} == set(dead)
     assert all(notice(data, one).state == "due" for one in dead)
     assert shown("webhooks", "list", "--dead")["data"] == []
+
+
+def test_webhooks_that_ended_long_ago_are_forgotten(data: Path) -> None:
+    due, dead = given_up(data, "due", "dead", ago=NOTICE_LIFE)
+    assert [one["id"] for one in shown("webhooks", "list")["data"]] == [due]
+    assert shown("webhooks", "replay", "--all")["data"] == []
+    assert dead in ran("webhooks", "replay", dead, code=1).stderr
+    assert shown("webhooks", "replay", due)["state"] == "due"
 
 
 def test_a_webhook_that_is_being_sent_is_left_alone(

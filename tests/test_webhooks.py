@@ -21,7 +21,7 @@ from shared.domain import Hold, Notice, Quote, Record
 from shared.errors import InvalidRequest
 from shared.fetch import Fetcher
 from shared.links import Links
-from shared.records import Stale
+from shared.records import Stale, documents
 from shared.settings import Settings
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -92,8 +92,9 @@ class Shelf:
         found = self.batches.get(batch_id)
         return found if found and found.account_id == account_id else None
 
-    async def notice(self, notice_id: str) -> Notice | None:
-        return self.kept.get(notice_id)
+    async def notice(self, notice_id: str, at: datetime | None = None) -> Notice | None:
+        found = self.kept.get(notice_id)
+        return found if found and not documents.expired(found, at) else None
 
     async def update_notice(self, notice: Notice) -> Notice:
         if self.kept[notice.id].version != notice.version:
@@ -443,7 +444,9 @@ def test_a_sweep_takes_no_more_than_it_is_told_to() -> None:
 def test_a_dead_one_is_replayed_with_all_its_tries() -> None:
     desk = Desk(Receivers(shop=[410, 500, 200]))
     dead = desk.deliver(desk.ended(record()))
-    desk.now += timedelta(days=3)
+    desk.now = dead.due_at + documents.NOTICE_LIFE
+    assert asyncio.run(webhooks.replay(desk.app, dead.id)) is None
+    desk.now -= timedelta(seconds=1)
     again = asyncio.run(webhooks.replay(desk.app, dead.id))
     assert again is not None
     assert (again.state, again.tries, again.due_at, again.id) == ("due", 0, desk.now, dead.id)

@@ -149,7 +149,9 @@ class Records(Protocol):
     async def due_batches(self, before: datetime, limit: int) -> Sequence[Batch]:
         """Open batches, of all accounts, whose `due_at` is before that time, oldest first."""
 
-    async def notice(self, notice_id: str) -> Notice | None: ...
+    async def notice(self, notice_id: str, at: datetime | None = None) -> Notice | None:
+        """A notice; None for one that has expired at that time. Who has just written one leaves
+        the time out."""
 
     async def update_notice(self, notice: Notice) -> Notice:
         """Replace a notice. Raises Stale when it has changed since it was read."""
@@ -157,8 +159,12 @@ class Records(Protocol):
     async def due_notices(self, before: datetime, limit: int) -> Sequence[Notice]:
         """Notices in state "due" whose `due_at` is before that time, oldest first."""
 
-    async def notices(self, state: NoticeState, limit: int) -> Sequence[Notice]:
-        """Notices of all accounts in that state, oldest first by `due_at`."""
+    async def notices(
+        self, state: NoticeState, limit: int, at: datetime | None = None
+    ) -> Sequence[Notice]:
+        """Notices of all accounts in that state, oldest first by `due_at`, without those that have
+        expired at that time. What has ended lives for `documents.NOTICE_LIFE`, and is deleted some
+        time later."""
 
     async def entries(self, account_id: str, limit: int, cursor: str | None) -> Page[Entry]: ...
 

@@ -14,7 +14,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from shared.batch_domain import Batch, Counts, Delivered, Group, Job
@@ -56,6 +56,8 @@ _OF_RECORD = (
 )
 _OF_BATCH = ("id", "account_id", "surface", "open", "created_at", "due_at")
 _OF_NOTICE = ("id", "state", "due_at")
+NOTICE_LIFE = timedelta(days=30)
+"""How long a webhook that has ended is kept, from when its next try would have come."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -176,6 +178,17 @@ def to_notice(document: Document, version: str) -> Notice:
     body = json.loads(document["body"])
     read = {**_queried(document, _OF_NOTICE), **body, "created_at": _time(body["created_at"])}
     return _known(Notice, {**read, "version": version})
+
+
+def expiry_of(notice: Notice) -> datetime | None:
+    """When a webhook that has ended is forgotten; None while it is due."""
+    return None if notice.state == "due" else notice.due_at + NOTICE_LIFE
+
+
+def expired(notice: Notice, at: datetime | None) -> bool:
+    """Whether a webhook is forgotten at that time; None is before all expiry."""
+    expires_at = expiry_of(notice)
+    return at is not None and expires_at is not None and expires_at <= at
 
 
 def check_open(record: Record) -> None:

@@ -55,14 +55,53 @@ them. The emulator does not ask for them, production does."""
 
 UNINDEXED: Mapping[str, tuple[str, ...]] = {
     "batches": ("body", "created_at", "due_at", "writer"),
-    "notices": ("body", "due_at", "writer"),
-    "providers": ("calls", "writer"),
-    "requests": ("body", "created_at", "lease_until", "writer"),
-    "shards": ("lots", "spent", "writer"),
+    "entries": ("account_id", "expires_at", "grant_id", "id", "kind", "micros", "request_id"),
+    "notices": ("body", "due_at", "expires_at", "writer"),
+    "providers": (
+        "calls",
+        "free_day",
+        "free_day_count",
+        "free_minute",
+        "free_minute_count",
+        "spent_day",
+        "spent_micros",
+        "writer",
+    ),
+    "requests": (
+        "account_id",
+        "body",
+        "cache_key",
+        "created_at",
+        "deleted",
+        "id",
+        "idempotency_key",
+        "lease_until",
+        "model",
+        "operation",
+        "status",
+        "writer",
+    ),
+    "shards": (
+        "day",
+        "day_count",
+        "held",
+        "lots",
+        "minute",
+        "minute_count",
+        "running",
+        "spent",
+        "writer",
+    ),
     "usage": ("rows",),
 }
-"""Fields to exempt from single-field indexes, by collection group: large ones, and times that only
-rise, whose index would hold the whole collection to 500 writes a second."""
+"""Fields to exempt from single-field indexes, by collection group: large ones; times that only
+rise, whose index would hold the whole collection to 500 writes a second; and where every request
+writes (`entries`, `providers`, `requests`, `shards`), all that no query asks for by itself, for
+each costs two index entries a document. Composite indexes do not need the single ones."""
+
+TTL: Mapping[str, str] = {"notices": "expires_at"}
+"""The field, by collection group, at whose time Firestore deletes a document. Nothing else may
+carry a policy: entries, for one, have an `expires_at` that is the credit's, not theirs."""
 
 
 class Firestore(FirestoreBatches):

@@ -1,4 +1,5 @@
-"""Webhooks to be sent, in SQLite: the table `notices`."""
+"""Webhooks to be sent, in SQLite: the table `notices`. Those that have expired are deleted with the
+next one that is written."""
 
 from __future__ import annotations
 
@@ -14,13 +15,14 @@ from shared.records.sqlite_file import Row, SqliteFile
 class SqliteNotices(SqliteFile):
     """The part of `Records` that keeps webhooks until they are delivered."""
 
-    async def notice(self, notice_id: str) -> Notice | None:
+    async def notice(self, notice_id: str, at: datetime | None = None) -> Notice | None:
         # SQLite takes no text with lone surrogates.
         if not notice_id.isprintable():
             return None
         sql = "SELECT * FROM notices WHERE id = :id"
         row = await self._read(lambda: self._one(sql, {"id": notice_id}))
-        return _to_notice(row) if row else None
+        notice = _to_notice(row) if row else None
+        return notice if notice and not documents.expired(notice, at) else None
 
     async def update_notice(self, notice: Notice) -> Notice:
         version = int(notice.version)
@@ -45,15 +47,27 @@ class SqliteNotices(SqliteFile):
         )
         return [_to_notice(row) for row in rows]
 
-    async def notices(self, state: NoticeState, limit: int) -> Sequence[Notice]:
-        sql = "SELECT * FROM notices WHERE state = :state ORDER BY due_at, id LIMIT :limit"
-        rows = await self._read(lambda: self._all(sql, {"state": state, "limit": limit}))
+    async def notices(
+        self, state: NoticeState, limit: int, at: datetime | None = None
+    ) -> Sequence[Notice]:
+        since = at - documents.NOTICE_LIFE if at and state != "due" else None
+        rows = await self._read(
+            lambda: self._all(
+                "SELECT * FROM notices WHERE state = :state"
+                " AND (:since IS NULL OR due_at > :since) ORDER BY due_at, id LIMIT :limit",
+                {"state": state, "limit": limit, "since": since},
+            )
+        )
         return [_to_notice(row) for row in rows]
 
     def _put_notice(self, notice: Notice | None) -> None:
         """Write a notice, if there is one. Its subject ends once, so it replaces none; and one
         that is there after all must not keep the subject from ending."""
         if notice:
+            self._run(
+                "DELETE FROM notices WHERE state IN ('delivered', 'dead') AND due_at <= :before",
+                {"before": notice.created_at - documents.NOTICE_LIFE},
+            )
             self._run(
                 "INSERT INTO notices VALUES (:id, :state, :due_at, :body, 1) ON CONFLICT (id)"
                 " DO UPDATE SET state = excluded.state, due_at = excluded.due_at,"

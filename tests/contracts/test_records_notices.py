@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from shared import ledger
-from shared.domain import Notice, Record
+from shared.domain import Notice, NoticeState, Record
 from shared.records import HoldEnded, Records, Stale
+from shared.records.documents import NOTICE_LIFE
 from tests.records.scene import (
     KINDS,
     NOW,
@@ -26,6 +27,8 @@ from tests.records.scene import (
     opened,
     runner,
 )
+
+STATES: tuple[NoticeState, ...] = ("delivered", "dead", "due")
 
 
 @pytest.fixture(params=KINDS)
@@ -158,5 +161,43 @@ def test_due_notices_come_oldest_first_and_not_once_they_are_sent(run: Run) -> N
         assert [n.subject for n in await records.notices("dead", 9)] == ["req_3", "req_4"]
         assert [n.subject for n in await records.notices("delivered", 9)] == ["req_0"]
         assert [n.subject for n in await records.notices("due", 1)] == ["req_1"]
+
+    run(scenario)
+
+
+def test_what_ended_is_forgotten_after_its_life_and_what_is_due_never(run: Run) -> None:
+    ends = NOW + NOTICE_LIFE
+
+    async def scenario(records: Records) -> None:
+        await written(records, 3)
+        for n, state in ((0, "delivered"), (1, "dead")):
+            notice = replace(await stored(records, f"msg_req_{n}"), due_at=NOW)
+            await records.update_notice(replace(notice, state=state))  # type: ignore[arg-type]
+
+        async def seen(at: datetime | None) -> list[str]:
+            ids = [f"msg_req_{n}" for n in range(3)]
+            alone = [one.id for i in ids if (one := await records.notice(i, at))]
+            listed = [one for s in STATES for one in await records.notices(s, 9, at)]
+            assert [one.id for one in listed] == alone
+            return [one.subject for one in listed]
+
+        assert await seen(ends - timedelta(microseconds=1)) == ["req_0", "req_1", "req_2"]
+        assert await seen(ends) == await seen(ends + timedelta(days=900)) == ["req_2"]
+
+    run(scenario)
+
+
+def test_what_is_due_again_is_not_forgotten_with_what_it_was(run: Run) -> None:
+    async def scenario(records: Records) -> None:
+        await written(records, 1)
+        dead = replace(await stored(records, "msg_req_0"), state="dead")
+        again = replace(await records.update_notice(dead), state="due")
+        await records.update_notice(again)
+        assert await records.notice("msg_req_0", NOW + 2 * NOTICE_LIFE)
+        # What is written later must not take it along.
+        running = await admit(records, draft("req_1"))
+        late = replace(notice_of("req_1"), created_at=NOW + 2 * NOTICE_LIFE)
+        await end(records, running, late)
+        assert await records.notice("msg_req_0")
 
     run(scenario)

@@ -56,18 +56,14 @@ MISTAKES: tuple[Mistake, ...] = (
         said="dead letters of requests are not where they are looked for",
     ),
     Mistake(
-        event_promises.failed_events_are_told,
-        file="monitoring.tf",
-        right='\\"${s.name}\\"',
-        wrong='\\"${s.id}\\"',
-        said="nobody watches darkroom-",
-    ),
-    Mistake(
         promises.functions_are_those_of_main,
         file="functions.tf",
-        right="    models = {",
-        wrong="    modells = {",
-        said="'generate', 'modells', 'on_upload'",
+        right="    models = {\n",
+        wrong="    modells = {\n"
+        'cpu = "1", memory = "1Gi", concurrency = 1, timeout_s = 60, min_instances = 0\n'
+        "max_instances = 1, public = false, secrets = [], publishes = [], roles = {}\n"
+        "}\n    models = {\n",
+        said="'generate', 'modells', 'models'",
     ),
     Mistake(
         promises.functions_run_as_themselves,
@@ -124,6 +120,34 @@ MISTAKES: tuple[Mistake, ...] = (
         right="PROTECTION_ENABLED",
         wrong="PROTECTION_DISABLED",
         said="can be deleted",
+    ),
+    Mistake(
+        promises.records_are_indexed,
+        file="records.tf",
+        right='"held", ',
+        wrong="",
+        said="the exempted fields differ",
+    ),
+    Mistake(
+        promises.records_can_be_restored,
+        file="records.tf",
+        right="TIME_RECOVERY_ENABLED",
+        wrong="TIME_RECOVERY_DISABLED",
+        said="google_firestore_database.records keeps no past versions",
+    ),
+    Mistake(
+        promises.records_can_be_restored,
+        file="records.tf",
+        right="28 * 24 * 3600",
+        wrong="7 * 24 * 3600",
+        said="no backup is older",
+    ),
+    Mistake(
+        promises.records_expire_as_written,
+        file="records.tf",
+        right='notices = "expires_at"',
+        wrong='entries = "expires_at"',
+        said="deletes by [('entries', 'expires_at')]",
     ),
     Mistake(
         promises.roles_are_narrow,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from shared.body import GenerateBody
-from shared.records.firestore import INDEXES, UNINDEXED
+from shared.records.firestore import INDEXES, TTL, UNINDEXED
 from shared.settings import Settings
 from tests.infra.deployed import PRIVATE, Deployed, Promise
 from tests.infra.event_promises import EVENT_PROMISES
@@ -28,9 +28,11 @@ OPTIONAL = {
     "DARKROOM_PROVIDERS",
     "DARKROOM_TEST_KEY",
     "HOST",
+    "K_REVISION",
+    "K_SERVICE",
     "PORT",
 }
-"""Variables of shared/settings.py whose defaults are right in the cloud."""
+"""Variables of shared/settings.py whose defaults are right in the cloud, or that Cloud Run sets."""
 ANYONE = {"allUsers", "allAuthenticatedUsers"}
 CALL_PROVIDERS = {"batch_callback", "edit", "gemini", "generate", "openai", "run_request"}
 SIGNED = {"GEMINI_WEBHOOK_SECRET", "OPENAI_WEBHOOK_SECRET"}
@@ -137,6 +139,32 @@ def records_are_protected(deployed: Deployed) -> Iterator[str]:
             yield f"Terraform may delete or forget {address}"
 
 
+def records_expire_as_written(deployed: Deployed) -> Iterator[str]:
+    policies = {
+        (field["collection"], field["field"])
+        for field in deployed.of("google_firestore_field").values()
+        if field["ttl_config"]
+    }
+    # A policy on another field deletes what must stay: entries have an `expires_at`, too.
+    if policies != set(TTL.items()):
+        yield f"Firestore deletes by {sorted(policies)}, written is {sorted(TTL.items())}"
+
+
+def records_can_be_restored(deployed: Deployed) -> Iterator[str]:
+    for address, database in deployed.of("google_firestore_database").items():
+        if database["point_in_time_recovery_enablement"] != "POINT_IN_TIME_RECOVERY_ENABLED":
+            yield f"{address} keeps no past versions"
+    days = {
+        bool(schedule["daily_recurrence"]): int(schedule["retention"].removesuffix("s")) / 86_400
+        for schedule in deployed.of("google_firestore_backup_schedule").values()
+    }
+    if True not in days:
+        yield "more than a day would be lost with the database"
+    # Past versions reach back a week.
+    if max(days.values(), default=0) <= 7:
+        yield "no backup is older than the past versions"
+
+
 def callers_may_wait(deployed: Deployed) -> Iterator[str]:
     (longest,) = (
         bound.le
@@ -177,6 +205,8 @@ PROMISES: tuple[Promise, ...] = (
     functions_run_as_themselves,
     records_are_indexed,
     records_are_protected,
+    records_can_be_restored,
+    records_expire_as_written,
     roles_are_narrow,
     secrets_hold_no_value,
     settings_are_given,

@@ -5,9 +5,11 @@ nothing, and that production has every index its queries need. Seen on the gRPC 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -15,11 +17,14 @@ import grpc
 import pytest
 from google.api_core import exceptions
 from google.cloud.firestore_v1.async_batch import AsyncWriteBatch
-from google.cloud.firestore_v1.types import StructuredQuery
 
-from shared.records import HoldEnded, RequestFilter, Stale
-from shared.records.firestore import INDEXES, Firestore
+from shared.domain import ApiKey, Notice
+from shared.errors import NotFound
+from shared.pacing import Meter
+from shared.records import HoldEnded, RequestFilter, Stale, documents
+from shared.records.firestore import INDEXES, TTL, UNINDEXED, Firestore
 from tests.emulators.firestore_wire import Wire
+from tests.records.firestore_indexes import Asked, alone, asked, served
 from tests.records.scene import (
     NOW,
     admit,
@@ -37,6 +42,20 @@ from tests.records.scene import (
 )
 
 pytestmark = pytest.mark.emulator
+
+NOTICE = notice_of("bat_1")
+GROUPS = (
+    "accounts",
+    "batches",
+    "entries",
+    "keys",
+    "notices",
+    "providers",
+    "requests",
+    "shards",
+    "usage",
+)
+"""Every collection group there is."""
 
 Scenario = Callable[[Firestore], Awaitable[None]]
 
@@ -180,10 +199,11 @@ def test_an_outage_is_waited_for_and_then_told(wire: Wire) -> None:
     run(wire, scenario)
 
 
-def test_every_query_has_its_indexes(wire: Wire) -> None:
-    async def scenario(records: Firestore) -> None:
-        await opened(records)
-        await admit(records, draft("req_1"))
+async def everything_asked(records: Firestore) -> None:
+    """Every query that the backend makes, with all filters that callers may combine."""
+    await opened(records)
+    await admit(records, draft("req_1"))
+    for cursor in (None, documents.to_cursor(NOW, "x_1")):
         for number in range(16):
             where = RequestFilter(
                 "running" if number & 1 else None,
@@ -191,46 +211,126 @@ def test_every_query_has_its_indexes(wire: Wire) -> None:
                 "m" if number & 4 else None,
                 "k" if number & 8 else None,
             )
-            await records.requests("acc", where, 5, None)
-        await records.overdue(NOW, 5)
-        await records.batches("acc", None, 5, None)
-        await records.batches("acc", "openai", 5, None)
-        await records.due_batches(NOW, 5)
-        await records.due_notices(NOW, 5)
-        await records.notices("dead", 5)
-        await records.entries("acc", 5, None)
-        await records.usage("acc", "2026-01-01", "2026-12-31")
-        await records.keys("acc")
-        await records.accounts()
+            await records.requests("acc", where, 5, cursor)
+        await records.batches("acc", None, 5, cursor)
+        await records.batches("acc", "openai", 5, cursor)
+        await records.entries("acc", 5, cursor)
+    await records.made_before("acc", "c")
+    await records.overdue(NOW, 5)
+    await records.due_batches(NOW, 5)
+    await records.due_notices(NOW, 5)
+    for at in (None, NOW):
+        await records.notices("dead", 5, at)
+        await records.notices("due", 5, at)
+    await records.usage("acc", "2026-01-01", "2026-12-31")
+    await records.keys("acc")
+    await records.accounts()
+    with pytest.raises(NotFound):
+        await records.revoke_key("key_1", NOW)
+
+
+QUERYING = {
+    "accounts",
+    "batches",
+    "due_batches",
+    "due_notices",
+    "entries",
+    "keys",
+    "made_before",
+    "notices",
+    "overdue",
+    "requests",
+    "revoke_key",
+    "usage",
+}
+"""The methods that `everything_asked` tries."""
+
+
+def test_every_query_is_tried() -> None:
+    """A document by its name takes no collection: all that take one are methods that look in it."""
+    methods = inspect.getmembers(Firestore, inspect.isfunction)
+    assert {n for n, method in methods if ".collection(" in inspect.getsource(method)} == QUERYING
+
+
+@pytest.fixture
+def queries(wire: Wire) -> set[Asked]:
+    run(wire, everything_asked)
+    return {asked(query) for query in wire.queries}
+
+
+def test_every_query_has_its_indexes_and_every_index_its_query(queries: set[Asked]) -> None:
+    assert {query for query in queries if not served(query, INDEXES, UNINDEXED)} == set()
+    for collection, indexes in INDEXES.items():
+        for index in indexes:
+            less = {**INDEXES, collection: [one for one in indexes if one != index]}
+            assert not all(served(query, less, UNINDEXED) for query in queries), index
+
+
+def test_what_every_request_writes_has_no_index_that_no_query_asks_for(
+    wire: Wire, queries: set[Asked]
+) -> None:
+    stored: dict[str, set[str]] = {}
+
+    async def scenario(records: Firestore) -> None:
+        await opened(records)
+        await settle(records, await admit(records, draft("req_1")), 40)
+        await records.advance_batch(await admit_batch(records, batch_draft()), None, NOTICE)
+        await records.update_notice(replace(await _noted(records), state="dead"))
+        await records.put_meter("google", Meter())
+        await records.create_key(ApiKey("key_1", "hash", "acc", False, NOW))
+        for group in GROUPS:
+            async for found in records._client.collection_group(group).stream():
+                stored.setdefault(group, set()).update(found.to_dict())
 
     run(wire, scenario)
-    assert len(wire.queries) == 26
-    for query in wire.queries:
-        _assert_indexed(query)
+    assert set(stored) == set(GROUPS)
+    for group, exempt in UNINDEXED.items():
+        assert set(exempt) <= stored[group], group
+    by_themselves = {(query.collection, alone(query)) for query in queries}
+    for group in ("entries", "providers", "requests", "shards"):
+        needed = {field for field in stored[group] if (group, field) in by_themselves}
+        assert set(UNINDEXED[group]) == stored[group] - needed, group
+    assert {group for group, field in TTL.items() if field not in UNINDEXED[group]} == set()
 
 
-def _assert_indexed(query: StructuredQuery) -> None:
-    """Firestore merges indexes that end in the query's order and name only fields it compares for
-    equality, all of which they have to name between them."""
-    composite = query.where.composite_filter.filters
-    alone = [query.where] if query.where.field_filter.op else []
-    filters = [one.field_filter for one in (*composite, *alone)]
-    operator = StructuredQuery.FieldFilter.Operator
-    # "in" is as many queries for equality, which share an index.
-    equal = (operator.EQUAL, operator.IN)
-    equalities = {one.field.field_path for one in filters if one.op in equal}
-    ranges = {one.field.field_path for one in filters if one.op not in equal}
-    descending = StructuredQuery.Direction.DESCENDING
-    order = tuple(
-        one.field.field_path + (" desc" if one.direction == descending else "")
-        for one in query.order_by
-        if one.field.field_path != "__name__"
-    ) or tuple(sorted(ranges))
-    if len(order) + len(equalities) <= 1:
-        return
-    named: set[str] = set()
-    for index in INDEXES[query.from_[0].collection_id]:
-        first, last = index[: -len(order)], index[-len(order) :]
-        if last == order and set(first) <= equalities:
-            named |= set(first)
-    assert named == equalities
+def test_an_index_that_is_missing_is_missed() -> None:
+    """What production refuses: no index, another order, a field left over, an exempt field."""
+    query = Asked("c", frozenset({"a", "b"}), ("t desc",))
+    for indexes, answered in (
+        ([("a", "b", "t desc")], True),
+        ([("a", "t desc"), ("b", "t desc")], True),
+        ([("a", "t desc")], False),
+        ([("a", "b", "t")], False),
+        ([("a", "b", "x", "t desc")], False),
+        ([("t desc",)], False),
+        ([], False),
+    ):
+        assert served(query, {"c": indexes}, {}) is answered, indexes
+    for single in (Asked("c", frozenset("a"), ()), Asked("c", frozenset(), ("a desc",))):
+        assert served(single, {}, {})
+        assert not served(single, {}, {"c": ["a"]})
+
+
+async def _noted(records: Firestore) -> Notice:
+    notice = await records.notice(NOTICE.id)
+    assert notice is not None
+    return notice
+
+
+def test_only_a_notice_that_has_ended_carries_the_time_firestore_deletes_it_at(wire: Wire) -> None:
+    async def scenario(records: Firestore) -> None:
+        async def expiry() -> datetime | None:
+            document = await records._client.document("notices", NOTICE.id).get()
+            field: datetime | None = document.get(TTL["notices"])
+            return field
+
+        await opened(records)
+        await records.note_batch(ended_batch(batch_draft("bat_1")), NOTICE)
+        assert await expiry() is None
+        dead = await records.update_notice(replace(await _noted(records), state="dead"))
+        assert await expiry() == NOW + documents.NOTICE_LIFE
+        # Sent again: it must lose the time, or it is deleted before it is delivered.
+        await records.update_notice(replace(dead, state="due"))
+        assert await expiry() is None
+
+    run(wire, scenario)
