@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test unit bench check format lint types lock
+.PHONY: help setup run test unit bench check deploy smoke format lint types lock
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,12 +22,18 @@ $(VENV)/tools: $(VENV)/runtime requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-setup: $(VENV)/tools ## make .venv with everything, and the tools
+# In an environment of its own: it holds many of its libraries, and ours, to old versions.
+$(VENV)/checkov/tools: $(VENV)/runtime requirements-checkov.txt
+	@test -x $(VENV)/checkov/bin/python || $(BIN)/python -m venv $(VENV)/checkov
+	@$(VENV)/checkov/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-checkov.txt
+	@touch $@
+
+setup: $(VENV)/tools $(VENV)/checkov/tools ## make .venv with everything, and the tools
 
 run: $(VENV)/runtime ## serve every function on http://127.0.0.1:8080 (PORT, HOST, DARKROOM_DATA)
 	@$(BIN)/python -m functions
 
-test: $(VENV)/tools ## every test
+test: $(VENV)/tools $(VENV)/checkov/tools ## every test
 	@$(BIN)/python -m pytest
 
 unit: $(VENV)/tools ## the quick tests, which need nothing but this process
@@ -49,6 +55,13 @@ types: $(VENV)/tools ## mypy, strict
 
 check: lint types test ## what CI runs: lint, types, every test
 
-lock: $(VENV)/tools ## pin requirements.txt and requirements-dev.txt anew
+deploy: $(VENV)/tools ## deploy to Google Cloud: PROJECT=my-project (REGION, PROVIDERS='["GEMINI"]', YES=1)
+	@infra/deploy.sh
+
+smoke: $(VENV)/runtime ## have pictures made by the sandbox at DARKROOM_PUBLIC_URL, or by what `make run` serves
+	@$(BIN)/python -m tests.smoke
+
+lock: $(VENV)/tools ## pin requirements*.txt anew
 	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements.in
 	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements-dev.in
+	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements-checkov.in

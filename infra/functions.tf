@@ -245,7 +245,7 @@ data "archive_file" "source" {
     "infra",
     "pyproject.toml",
     "requirements*.in",
-    "requirements-dev.txt",
+    "requirements-*.txt",
     "tests",
   ]
 }

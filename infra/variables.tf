@@ -38,7 +38,7 @@ variable "alert_spend_usd" {
 }
 
 variable "billing_account" {
-  description = "The billing account that budget_usd is set on, e.g. \"012345-6789AB-CDEF01\"; null: no budget."
+  description = "The billing account that monthly_budget is set on, e.g. \"012345-6789AB-CDEF01\"; null: no budget."
   type        = string
   default     = null
 
@@ -59,14 +59,14 @@ variable "blocklist" {
   }
 }
 
-variable "budget_usd" {
-  description = "What the project may cost a month at Google before its billing account's administrators are told, at half of it, at all of it, and when it is foreseen. The providers' own bills are not in it: see alert_spend_usd."
+variable "monthly_budget" {
+  description = "What the project may cost a month at Google, in the billing account's own currency, before its billing account's administrators are told, at half of it, at all of it, and when it is foreseen. The providers' own bills are not in it: see alert_spend_usd."
   type        = number
   default     = 50
 
   validation {
-    condition     = var.budget_usd > 0 && floor(var.budget_usd) == var.budget_usd
-    error_message = "Whole dollars, more than 0."
+    condition     = var.monthly_budget > 0 && floor(var.monthly_budget) == var.monthly_budget
+    error_message = "A whole number, more than 0."
   }
 }
 
@@ -165,7 +165,7 @@ variable "region" {
 }
 
 variable "requests_per_minute" {
-  description = "How many requests the load balancer lets one address make in a minute; a team behind one address shares them. Only with a domain."
+  description = "How many requests the load balancer lets one address make to one function in a minute; a team behind one address shares them. Only with a domain."
   type        = number
   default     = 600
 

@@ -21,4 +21,8 @@ terraform {
 provider "google" {
   project = var.project
   region  = var.region
+
+  # A budget belongs to no project: who sets one has to say on whose quota.
+  billing_project       = var.billing_account == null ? null : var.project
+  user_project_override = var.billing_account == null ? null : true
 }

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, TypeVar, get_args
 
 import click
+from pydantic import Field
 
 from shared import audit, catalogue_view, view
 from shared.accounts import key_hash, new_key
@@ -95,8 +96,15 @@ async def _known(app: App, account_id: str) -> Account:
     return account
 
 
-async def _account_view(app: App, account_id: str) -> view.AccountView:
-    return view.of_account(await app.records.look(account_id, None), app.links, app.clock())
+class _Account(view.AccountView):
+    """An account as its operator sees it. Only a deployed function knows what it signs with."""
+
+    webhook_secret: str = Field(exclude=True)
+
+
+async def _account_view(app: App, account_id: str) -> _Account:
+    standing = await app.records.look(account_id, None)
+    return _Account(**dict(view.of_account(standing, app.links, app.clock())))
 
 
 async def _grant(app: App, account_id: str, micros: int) -> Entry:

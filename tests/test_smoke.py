@@ -25,7 +25,6 @@ from tests.functions.test_processes import Server, server
 from tests.smoke import ACCOUNT_ID, CHECKS, Failed, Site, Waits, failed, fresh_key
 
 URL = "https://darkroom.example"
-GROWN = Waits(ready_s=0, ended_s=0, every_s=0)
 DONE_S = 60.0
 
 
@@ -108,19 +107,18 @@ def test_a_function_may_take_a_while_to_be_there(deployment: Deployment, path: s
     assert not deployment.answers[path]
 
 
-@pytest.mark.parametrize("answer", [no_answer, lambda: httpx.Response(404)])
-def test_but_not_for_ever(
-    deployment: Deployment,
-    answer: Callable[[], httpx.Response],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    deployment.answers["/models"] = [answer]
-    assert wrong(deployment, Waits(ready_s=0, ended_s=120, every_s=0)) == 1
-    said = capsys.readouterr().out
-    assert "FAILED  GET /models: " in said
-    assert "'resource.labels.service_name=(\"models\") AND severity>=WARNING'" in said
-    assert "--project=my-project" in said
-    assert "DNS" in said
+def test_but_not_for_ever(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    deployment.answers["/models"] = [lambda: httpx.Response(404), no_answer]
+    assert wrong(deployment, Waits(ready_s=0, ended_s=120, every_s=0)) == 2
+    listed, _, made = capsys.readouterr().out.partition(
+        "FAILED  POST /generate: no answer: refused"
+    )
+    assert (
+        "FAILED  GET /models: GET https://darkroom.example/models answered 404, not 200" in listed
+    )
+    assert "'resource.labels.service_name=(\"models\") AND severity>=WARNING'" in listed
+    assert "--project=my-project" in listed
+    assert "DNS" in made
 
 
 @pytest.mark.parametrize(
@@ -129,7 +127,7 @@ def test_but_not_for_ever(
         ({"sandbox": False}, "sandbox False"),
         ({"images": []}, "not as the API's description says"),
         ({"images": [{"url": f"{URL}/account/images/1", "width": 8, "height": 9}]}, "(8, 8)"),
-        ({"images": [{"url": f"{URL}/models", "width": 8, "height": 8}]}, "is no picture"),
+        ({"images": [{"url": f"{URL}/models", "width": 8, "height": 8}]}, "cannot be opened"),
     ],
 )
 def test_what_is_no_picture_of_the_sandbox_fails(
@@ -155,13 +153,14 @@ def test_a_deployment_that_is_open_to_all_fails(
 
 
 @pytest.mark.parametrize(
-    ("later", "says"), [(["failed"], "failed"), (["running"], "still running")]
+    ("waits", "says"),
+    [(Waits(0, 120, 0), "req_1 failed"), (Waits(0, 0, 0), "req_1 is still queued after 0 s")],
 )
 def test_a_request_that_comes_to_nothing_later_fails(
-    deployment: Deployment, later: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, waits: Waits, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deployment.later = later
-    assert wrong(deployment, GROWN if says != "failed" else Waits(0, 120, 0)) == 1
+    deployment.later = ["failed"]
+    assert wrong(deployment, waits) == 1
     said = capsys.readouterr().out
     assert says in said
     assert '("run-request" OR "sweep")' in said

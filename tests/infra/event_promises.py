@@ -71,18 +71,6 @@ def events_that_fail_are_kept(deployed: Deployed) -> Iterator[str]:
             yield f"dead letters of {name} are not kept"
 
 
-def failed_events_are_told(deployed: Deployed) -> Iterator[str]:
-    (policy,) = deployed.of("google_monitoring_alert_policy").values()
-    (condition,) = policy["conditions"]
-    watched = condition["condition_threshold"][0]["filter"]
-    for dead in deployed.each("google_pubsub_subscription", "dead").values():
-        if f'"{dead["name"]}"' not in watched:
-            yield f"nobody watches {dead['name']}"
-    channels = deployed.of("google_monitoring_notification_channel").values()
-    if policy["notification_channels"] != [channel["id"] for channel in channels]:
-        yield "nobody is told"
-
-
 def functions_publish_what_they_must(deployed: Deployed) -> Iterator[str]:
     accounts = deployed.each("google_service_account", "function")
     members = deployed.of("google_pubsub_topic_iam_member").values()
@@ -195,7 +183,6 @@ def uploads_become_events(deployed: Deployed) -> Iterator[str]:
 EVENT_PROMISES: tuple[Promise, ...] = (
     events_reach_their_functions,
     events_that_fail_are_kept,
-    failed_events_are_told,
     functions_publish_what_they_must,
     only_events_reach_private_functions,
     pages_may_send_what_links_ask_for,

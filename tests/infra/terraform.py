@@ -19,7 +19,7 @@ from tests.infra import provider_stub
 from tests.infra.provider_schema import WHEELS, Block, missing, schema
 
 INFRA = Path(__file__).parents[2] / "infra"
-_COMMAND_S = 60.0
+_COMMAND_S = 180.0
 _MADE_UP = re.compile(r"[a-z0-9]{8}")
 """A string that Terraform's mocks put where only Google knows the value."""
 # In a process of its own: the library starts Go's runtime, which stays.

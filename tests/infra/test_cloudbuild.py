@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 import yaml
+from google.cloud.devtools import cloudbuild_v1
+from google.protobuf import json_format  # type: ignore[import-untyped]
 
 pytestmark = pytest.mark.thorough
 
 FILE = Path(__file__).parents[2] / "cloudbuild.yaml"
 GIVEN = {"PROJECT_ID"}
 """Substitutions that Cloud Build makes itself."""
+ORDER = ["check", "init", "plan", "apply", "outputs", "smoke"]
 
 
 @pytest.fixture
@@ -42,15 +45,72 @@ def test_a_misspelt_key_is_reported(tmp_path: Path) -> None:
     assert "entry_point" in complaints(broken)
 
 
+def read_by_the_api(build: dict[str, Any]) -> Any:
+    """The build as the API's own message. Raises ParseError for what it does not know."""
+    return json_format.ParseDict(build, cloudbuild_v1.Build.pb()())
+
+
+def test_the_api_knows_every_field(build: dict[str, Any]) -> None:
+    assert len(read_by_the_api(build).steps) == len(ORDER)
+    build["options"]["logging"] = "CLOUD_LOGGING"
+    with pytest.raises(json_format.ParseError, match="CLOUD_LOGGING"):
+        read_by_the_api(build)
+
+
 def test_every_substitution_is_declared_and_used(build: dict[str, Any]) -> None:
     code = re.sub(r"#.*", "", FILE.read_text()).replace("$$", "")
     used = set(re.findall(r"\$\{?([A-Z_]+)", code))
     assert used == GIVEN | set(build["substitutions"])
+    assert not re.search(r"\$(?!\{?[A-Z_])", code), "Cloud Build refuses a lone dollar"
 
 
-def test_the_saved_plan_is_applied_after_the_checks(build: dict[str, Any]) -> None:
+def test_what_is_applied_has_been_checked_and_is_tried_out(build: dict[str, Any]) -> None:
     steps = {step["id"]: step for step in build["steps"]}
-    assert list(steps) == ["check", "init", "plan", "apply"]
+    assert list(steps) == ORDER
     assert not any("waitFor" in step for step in steps.values()), "they run one after the other"
+    assert not any({"allowFailure", "allowExitCodes"} & set(step) for step in steps.values()), (
+        "and one that fails ends the build"
+    )
+
+
+def test_the_saved_plan_is_applied(build: dict[str, Any]) -> None:
+    steps = {step["id"]: step for step in build["steps"]}
     assert steps["plan"]["args"][-1] == f"-out={steps['apply']['args'][-1]}"
-    assert steps["plan"]["dir"] == steps["apply"]["dir"] == "infra"
+    terraform = [steps[name] for name in ("init", "plan", "apply", "outputs")]
+    assert {step["dir"] for step in terraform} == {"infra"}
+    assert len({step["name"] for step in terraform}) == 1, "a plan is for one version of Terraform"
+
+
+def test_the_smoke_test_gets_what_was_applied(build: dict[str, Any]) -> None:
+    steps = {step["id"]: step for step in build["steps"]}
+    (command,) = steps["outputs"]["args"][1:]
+    asked, _, file = command.partition(" >")
+    assert asked == "terraform output -json operator_env"
+    assert steps["smoke"]["args"] == ["-m", "tests.smoke", f"infra/{file}"]
+    assert not steps["smoke"].get("env"), "nothing else says where it looks"
+    assert steps["smoke"]["entrypoint"] == "/workspace/.venv/bin/python"
+    assert steps["smoke"]["name"] == steps["check"]["name"], "which made .venv"
+
+
+def test_what_terraform_puts_out_is_what_the_settings_are_called() -> None:
+    outputs = (FILE.parent / "infra" / "outputs.tf").read_text()
+    found = re.search(r'output "operator_env" \{(.*?)\n\}', outputs, re.DOTALL)
+    assert found
+    names = set(re.findall(r"^    (\w+) += ", found[1], re.MULTILINE))
+    assert {"DARKROOM_PUBLIC_URL", "GOOGLE_CLOUD_PROJECT"} < names
+    settings = (FILE.parent / "shared" / "settings.py").read_text()
+    assert not [name for name in names if f'"{name}"' not in settings]
+
+
+def test_no_step_can_outlast_the_build(build: dict[str, Any]) -> None:
+    assert sum(seconds(step) for step in build["steps"]) <= seconds(build)
+
+
+def seconds(timed: dict[str, Any]) -> int:
+    """How long a step or the build may take."""
+    return int(timed["timeout"].removesuffix("s"))
+
+
+def test_it_runs_as_the_deployer_and_may_write_its_log(build: dict[str, Any]) -> None:
+    assert build["serviceAccount"].split("/")[-1].startswith("darkroom-deployer@${PROJECT_ID}.")
+    assert build["options"]["logging"] == "CLOUD_LOGGING_ONLY"

@@ -9,15 +9,35 @@ from typing import Any
 
 import pytest
 
-from tests.infra import mistakes, promises, provider_schema
+from tests.infra import (
+    deployer_mistakes,
+    deployer_promises,
+    edge_mistakes,
+    edge_promises,
+    mistakes,
+    monitoring_mistakes,
+    monitoring_promises,
+    promises,
+    provider_schema,
+)
 from tests.infra.deployed import Deployed, Promise
 from tests.infra.mistakes import Mistake
 from tests.infra.terraform import INFRA, Refused, Terraform, prepare
 
 pytestmark = pytest.mark.infra
 
-PROMISES = (*promises.PROMISES,)
-MISTAKES = (*mistakes.MISTAKES,)
+PROMISES = (
+    *promises.PROMISES,
+    *deployer_promises.DEPLOYER_PROMISES,
+    *edge_promises.EDGE_PROMISES,
+    *monitoring_promises.MONITORING_PROMISES,
+)
+MISTAKES = (
+    *mistakes.MISTAKES,
+    *deployer_mistakes.MISTAKES,
+    *edge_mistakes.MISTAKES,
+    *monitoring_mistakes.MISTAKES,
+)
 
 
 @pytest.fixture(scope="module")
