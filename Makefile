@@ -39,7 +39,8 @@ test: $(VENV)/tools $(VENV)/checkov/tools ## every test
 unit: $(VENV)/tools ## the quick tests, which need nothing but this process
 	@$(BIN)/python -m pytest --ignore tests/wire -m "not emulator and not infra and not load and not pictures and not process and not thorough"
 
-bench: $(VENV)/tools ## measure batches: memory, times, writes to Firestore (8 GB of disk, some minutes)
+bench: $(VENV)/tools ## measure cold starts, and batches: memory, times, writes to Firestore (8 GB of disk, some minutes)
+	@$(BIN)/python -m tests.benchmarks.cold_start
 	@$(BIN)/python -m tests.benchmarks.batches
 
 format: $(VENV)/tools ## rewrite the code in the house style

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions import http
-from shared import body, openapi, pricing, view
+from shared import body, pricing, view
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Lifecycle, Model, Route
 from shared.catalogue_view import of_model
@@ -81,6 +81,9 @@ async def estimate_cost(request: Request) -> Response:
 
 async def show_openapi(request: Request) -> Response:
     """The OpenAPI 3.1 description of the whole API."""
+    # Imported here because hardly anybody asks for it, and every function would pay for it.
+    from shared import openapi
+
     return JSONResponse(openapi.document(http.app().settings.public_url), headers=_CACHED)
 
 

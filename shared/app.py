@@ -1,5 +1,6 @@
 """The composition root: settings in, a working App out. The only place that knows the concrete
-backends, and imports each only when it is the one chosen."""
+backends, and imports each only when it is the one chosen; Google's clients, half a second, at their
+first use."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from shared.batch_transport import BatchTransport
 from shared.blocklist import Blocklist
 from shared.breaker import Breaker
 from shared.catalogue import Catalogue, load
+from shared.deferred import C, deferred
 from shared.domain import Caller
 from shared.endpoints import Endpoints
 from shared.events import Event, Events
@@ -145,7 +147,8 @@ def build(
     if not settings.signing_secret:
         raise BadSettings("there is no DARKROOM_SIGNING_SECRET to sign links with")
     catalogue, random = load(settings.catalogue_overlay), Random()  # noqa: S311 # jitter, no secret
-    records, storage = _records(settings, random), _storage(settings)
+    records = _opened(settings.firestore_database, lambda: _records(settings, random))
+    storage = _opened(settings.bucket, lambda: _storage(settings))
     sandbox = InProcess(Sandbox(catalogue, clock, _shelf(settings, storage)), sleep)
     transport, batch_transport = _transports(
         settings, catalogue, records, Network(clock, sleep, live, resolve, sandbox)
@@ -155,7 +158,7 @@ def build(
         catalogue=catalogue,
         records=records,
         storage=storage,
-        events=_events(settings, clock),
+        events=_opened(settings.topic_prefix, lambda: _events(settings, clock)),
         transport=transport,
         batch_transport=batch_transport,
         accounts=Accounts(records, monotonic),
@@ -184,24 +187,8 @@ def _transports(
 ) -> tuple[Transport, BatchTransport]:
     """For single calls and for batches, over the same connections."""
     random, sleep = Random(), network.sleep  # noqa: S311 # jitter, no secret
-    exchange = Exchange(
-        live=httpx.AsyncClient(
-            transport=network.live,
-            timeout=_timeouts(),
-            limits=_limits(),
-            trust_env=False,
-            event_hooks={"request": [_say_what_for]},
-        ),
-        sandbox=httpx.AsyncClient(transport=network.sandbox, timeout=_timeouts()),
-        pictures=Fetcher(
-            transport=network.live,
-            resolve=network.resolve,
-            allow_private=settings.allow_private_urls,
-            max_bytes=MAX_PICTURE_BYTES,
-            timeout_s=_PICTURE_S,
-        ),
-        sleep=sleep,
-    )
+    # Reading the certificates takes 30 ms.
+    exchange = deferred(lambda: _exchange(settings, network))
     token = ServiceAccount().token
     endpoints = Endpoints(catalogue, settings, token)
     pacer = Pacer(records, network.clock, random, sleep)
@@ -220,6 +207,32 @@ def _transports(
 async def _say_what_for(request: httpx.Request) -> None:
     """Let a provider's support, or a proxy on the way, find a call by our request's id."""
     request.headers.update(trace.headers(log.request_id.get()))
+
+
+def _exchange(settings: Settings, network: Network) -> Exchange:
+    return Exchange(
+        live=httpx.AsyncClient(
+            transport=network.live,
+            timeout=_timeouts(),
+            limits=_limits(),
+            trust_env=False,
+            event_hooks={"request": [_say_what_for]},
+        ),
+        sandbox=httpx.AsyncClient(transport=network.sandbox, timeout=_timeouts()),
+        pictures=Fetcher(
+            transport=network.live,
+            resolve=network.resolve,
+            allow_private=settings.allow_private_urls,
+            max_bytes=MAX_PICTURE_BYTES,
+            timeout_s=_PICTURE_S,
+        ),
+        sleep=network.sleep,
+    )
+
+
+def _opened(cloud: str | None, make: Callable[[], C]) -> C:
+    """A local backend is opened at once: a start that cannot be says so."""
+    return deferred(make) if cloud else make()
 
 
 def _records(settings: Settings, random: Random) -> Records:

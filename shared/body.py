@@ -42,7 +42,8 @@ G = TypeVar("G", bound="GenerateBody")
 class Body(BaseModel):
     """Strict JSON: no unknown fields, no numbers in strings."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    # Each is built when it is first used: a function uses few of them.
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class ImageBody(Body):

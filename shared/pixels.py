@@ -1,6 +1,8 @@
 """What a picture is, read from its bytes and never from its name: pictures on their way in are
 checked whole, those on their way out measured and, if asked, converted. Whatever the bytes are,
 Pillow's errors become ours. It all wants a thread.
+
+Pillow is imported when the first picture comes, which to many functions never does.
 """
 
 from __future__ import annotations
@@ -12,8 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from threading import Lock
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from shared.domain import IMAGE_TYPES, Picture, Source
 from shared.errors import (
@@ -23,6 +24,9 @@ from shared.errors import (
     ProviderError,
     UnsupportedImage,
 )
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000
@@ -48,17 +52,21 @@ _BRANDS = {b"avif": "an AVIF", b"avis": "an AVIF", b"heic": "a HEIC", b"mif1": "
 _RGB_MODES = ("RGB", "RGBA", "P")
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
 }
 # A decoded picture can take 256 MB, so however many requests are in flight, one is decoded at once.
 _DECODING = Lock()
 _OPENING = Lock()
+
+
+class _TooLarge(Exception):
+    """It would take long, or much, to open."""
 
 
 def inspect(data: bytes, field: str) -> Source:
@@ -165,6 +173,8 @@ def _kind(data: bytes) -> str:
 def _opened(data: bytes, kind: str, field: str | None) -> Iterator[tuple[Image.Image, int]]:
     """The picture with its header read, and its EXIF orientation. Raises PayloadTooLarge for its
     size and UnsupportedImage for whatever goes wrong while it is open."""
+    from PIL.Image import DecompressionBombError
+
     try:
         _check_pieces(data, kind)
         image, orientation = _header(data, kind)
@@ -172,7 +182,7 @@ def _opened(data: bytes, kind: str, field: str | None) -> Iterator[tuple[Image.I
             yield image, orientation
     except DarkroomError:
         raise
-    except Image.DecompressionBombError as error:
+    except (_TooLarge, DecompressionBombError) as error:
         raise PayloadTooLarge(
             f"The image is too large: at most {MAX_PIXELS // 1_000_000} million pixels "
             f"({MAX_WEBP_PIXELS // 1_000_000} million as WebP) and {MAX_SIDE} a side are taken, "
@@ -187,16 +197,16 @@ def _opened(data: bytes, kind: str, field: str | None) -> Iterator[tuple[Image.I
 
 
 def _check_pieces(data: bytes, kind: str) -> None:
-    """Raise DecompressionBombError for a file that is small and takes long, or much, to open."""
+    """Raise _TooLarge for a file that is small and takes long, or much, to open."""
     if kind == "webp":
         width, height = _webp_size(data)
         if width * height > MAX_WEBP_PIXELS:
-            raise Image.DecompressionBombError(f"a WebP of {width}x{height}")
+            raise _TooLarge(f"a WebP of {width}x{height}")
     if kind == "jpeg" and data.count(b"\xff\xda") > MAX_SCANS:
-        raise Image.DecompressionBombError(f"more than {MAX_SCANS} scans")
+        raise _TooLarge(f"more than {MAX_SCANS} scans")
     pieces = {"png": _png_pieces, "jpeg": _jpeg_pieces}.get(kind)
     if pieces is not None and sum(1 for _ in islice(pieces(data), MAX_PIECES)) == MAX_PIECES:
-        raise Image.DecompressionBombError(f"more than {MAX_PIECES} pieces before its pixels")
+        raise _TooLarge(f"more than {MAX_PIECES} pieces before its pixels")
 
 
 def _png_pieces(data: bytes) -> Iterator[int]:
@@ -227,13 +237,15 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 def _header(data: bytes, kind: str) -> tuple[Image.Image, int]:
+    from PIL import Image
+
     # Pillow warns of what is odd in a caller's file; the log is no place for that. The lock is
     # there because warnings are switched off for all threads.
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image = Image.open(io.BytesIO(data), formats=(kind,))
         if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-            raise Image.DecompressionBombError(f"{image.width}x{image.height}")
+            raise _TooLarge(f"{image.width}x{image.height}")
         return image, _orientation(image)
 
 
@@ -255,6 +267,8 @@ def _ends(data: bytes, kind: str) -> bool:
 
 def _orientation(image: Image.Image) -> int:
     """1 to 8. EXIF that cannot be read turns nothing, as in a browser."""
+    from PIL import Image
+
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif", b""))
@@ -270,14 +284,18 @@ def _displayed(image: Image.Image, orientation: int) -> tuple[int, int]:
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    from PIL import Image
+
     if image.mode.startswith("I;16"):
         # Pillow would cut 16-bit grey off at 255 instead of scaling it.
         image = image.convert("I").point(lambda value: value / 256)
     plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
     turn = _UPRIGHT.get(orientation)
-    return plain if turn is None else plain.transpose(turn)
+    return plain if turn is None else plain.transpose(Image.Transpose[turn])
 
 
 def _on_white(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

@@ -43,7 +43,8 @@ Time = Annotated[
 class View(BaseModel):
     """Something a caller is shown."""
 
-    model_config = ConfigDict(frozen=True)
+    # Each is built when it is first used: a function uses few of them.
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class ListView(View, Generic[T]):

@@ -77,7 +77,8 @@ Day = Annotated[date, Field(strict=True)]
 class Row(BaseModel):
     """A row refuses fields it does not know and never changes once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # All are built with the Model or the Provider that they are part of.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Allowance(Row):

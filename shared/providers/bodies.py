@@ -52,7 +52,8 @@ Objects = BeforeValidator(_objects)
 class Message(BaseModel):
     """An object in an answer. Null means absent, and names that are not ours are passed over."""
 
-    model_config = ConfigDict(frozen=True)
+    # Each is built when it is first used: a function uses few of them.
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

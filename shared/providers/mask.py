@@ -6,8 +6,6 @@ from functools import lru_cache
 from io import BytesIO
 from threading import Lock
 
-from PIL import Image
-
 EXPLANATION = (
     "The next image is a mask for the first image of this message. Change only what is white in "
     "the mask; keep everything that is black exactly as it is in the first image."
@@ -26,6 +24,9 @@ def black_and_white(mask: bytes) -> bytes:
 
 @lru_cache(maxsize=2)
 def _drawn(mask: bytes) -> bytes:
+    # Imported here because few functions see a picture, and fewer a mask.
+    from PIL import Image
+
     with Image.open(BytesIO(mask)) as image:
         alpha = image.convert("RGBA").getchannel("A")
     drawn = BytesIO()

@@ -10,16 +10,14 @@ they are read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
+from threading import Lock
 from typing import Protocol
 
 import httpx
 
 from shared.catalogue import Catalogue
-from shared.sandbox import ark, laozhang, openai, openrouter, threedaistudio, vertex
-from shared.sandbox.directives import Calls
-from shared.sandbox.google import NAME, Google
 from shared.sandbox.shelf import Memory, Shelf
 from shared.sandbox.stored import LOOP
 
@@ -38,25 +36,46 @@ class Sandbox:
     def __init__(
         self, catalogue: Catalogue, clock: Callable[[], datetime], shelf: Shelf | None = None
     ) -> None:
-        shelf = Memory() if shelf is None else shelf
-        self._speakers: dict[str, Speaker] = {
-            NAME: Google(catalogue, clock, Calls(), shelf),
-            openai.NAME: openai.OpenAI(catalogue, clock, Calls(), shelf),
-            ark.NAME: ark.Ark(catalogue, clock, Calls()),
-            vertex.NAME: vertex.Vertex(catalogue, clock, Calls()),
-            laozhang.NAME: laozhang.Laozhang(catalogue, clock, Calls()),
-            openrouter.NAME: openrouter.OpenRouter(catalogue, clock, Calls()),
-            threedaistudio.NAME: threedaistudio.ThreeDAIStudio(catalogue, clock, Calls()),
-        }
+        self._catalogue = catalogue
+        self._clock = clock
+        self._shelf = Memory() if shelf is None else shelf
+        self._speakers: Mapping[str, Speaker] | None = None
+        self._gathering = Lock()
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         """Answer a request whose body has been read. It may take as long as painting does."""
         provider, _, path = request.url.path.removeprefix("/").partition("/")
-        speaker = self._speakers.get(provider)
+        speakers = self._all()
+        speaker = speakers.get(provider)
         if speaker is None:
-            known = ", ".join(f"/{name}" for name in self._speakers)
+            known = ", ".join(f"/{name}" for name in speakers)
             return httpx.Response(404, text=f"No provider here. The sandbox speaks {known}.\n")
         return speaker.handle(request, f"/{path}")
+
+    def _all(self) -> Mapping[str, Speaker]:
+        with self._gathering:
+            if self._speakers is None:
+                self._speakers = _gathered(self._catalogue, self._clock, self._shelf)
+            return self._speakers
+
+
+def _gathered(
+    catalogue: Catalogue, clock: Callable[[], datetime], shelf: Shelf
+) -> Mapping[str, Speaker]:
+    """Every provider by the name it is asked under."""
+    # Imported here because only test keys come this far: it is a tenth of a second.
+    from shared.sandbox import ark, google, laozhang, openai, openrouter, threedaistudio, vertex
+    from shared.sandbox.directives import Calls
+
+    return {
+        google.NAME: google.Google(catalogue, clock, Calls(), shelf),
+        openai.NAME: openai.OpenAI(catalogue, clock, Calls(), shelf),
+        ark.NAME: ark.Ark(catalogue, clock, Calls()),
+        vertex.NAME: vertex.Vertex(catalogue, clock, Calls()),
+        laozhang.NAME: laozhang.Laozhang(catalogue, clock, Calls()),
+        openrouter.NAME: openrouter.OpenRouter(catalogue, clock, Calls()),
+        threedaistudio.NAME: threedaistudio.ThreeDAIStudio(catalogue, clock, Calls()),
+    }
 
 
 class InProcess(httpx.AsyncBaseTransport):

@@ -102,12 +102,14 @@ def detail(kind: str, **fields: Json) -> dict[str, Json]:
 class Message(BaseModel):
     """A protobuf message as JSON. A null counts as a field that was not sent."""
 
+    # Each is built when it is first used: a function uses few of them.
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
         alias_generator=to_camel,
         validate_by_name=True,
         validate_by_alias=True,
+        defer_build=True,
     )
 
     @model_validator(mode="before")

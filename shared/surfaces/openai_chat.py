@@ -92,7 +92,8 @@ _ROLES: Mapping[str, Literal["user", "model"]] = {"user": "user", "assistant": "
 class _Part(BaseModel):
     """Something inside a body: what is not known there is passed over, and named."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    # Each is built when it is first used: a function uses few of them.
+    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)
 
 
 def _as_parts(value: object) -> object:
