@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -24,9 +25,9 @@ from google.cloud import storage
 START_S = 10.0
 
 
-@pytest.fixture(scope="session")
-def storage_emulator() -> Iterator[str]:
-    """Its base URL, with scheme and port, as STORAGE_EMULATOR_HOST takes it."""
+@contextmanager
+def serving(*more: str) -> Iterator[str]:
+    """Its base URL until the block ends, started with these flags besides its own."""
     port = _free_port()
     host = f"127.0.0.1:{port}"
     url = f"http://{host}"
@@ -40,7 +41,7 @@ def storage_emulator() -> Iterator[str]:
         "-backend": "memory",
         "-log-level": "error",
     }
-    command = [str(_binary()), *(word for flag in flags.items() for word in flag)]
+    command = [str(_binary()), *(word for flag in flags.items() for word in flag), *more]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(f"{url}/storage/v1/b?project=test", server)
@@ -48,6 +49,13 @@ def storage_emulator() -> Iterator[str]:
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.fixture(scope="session")
+def storage_emulator() -> Iterator[str]:
+    """Its base URL, with scheme and port, as STORAGE_EMULATOR_HOST takes it."""
+    with serving() as url:
+        yield url
 
 
 def emulator_client(url: str) -> storage.Client:

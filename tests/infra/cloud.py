@@ -25,17 +25,9 @@ from tests.emulators.storage import emulator_client, serving
 from tests.functions.test_processes import DEADLINE_S, until
 from tests.infra.deployed import Deployed
 from tests.infra.function import Function
-from tests.infra.promises import ROOT, _excluded
+from tests.infra.promises import ROOT, excluded
 
 _AT_ONCE = 4
-_OPERATORS = (
-    "DARKROOM_BUCKET",
-    "DARKROOM_FIRESTORE_DATABASE",
-    "DARKROOM_TOPIC_PREFIX",
-    "DARKROOM_UPLOADS_BUCKET",
-    "GOOGLE_CLOUD_PROJECT",
-)
-"""What infra/README.md has an operator set."""
 _PULL_S = 1.0
 
 
@@ -75,13 +67,12 @@ class Cloud:
         )
 
     def operate(self, *words: str) -> Any:
-        """What the command line prints in an operator's shell, from JSON."""
-        settings = self.functions["generate"].service["environment_variables"]
-        env = {name: settings[name] for name in _OPERATORS}
+        """What the command line prints, from JSON, in a shell of an operator's that has what
+        Terraform says it needs."""
         done = subprocess.run(
             [sys.executable, "-m", "shared.cli", *words, "--json"],
             cwd=ROOT,
-            env={**env, **self.backends},
+            env={**self.deployed.outputs["operator_env"], **self.backends},
             capture_output=True,
             text=True,
             check=False,
@@ -152,7 +143,7 @@ def unpacked(deployed: Deployed, folder: Path) -> Path:
 
     def left_out(parent: str, names: list[str]) -> list[str]:
         inside = Path(parent).relative_to(ROOT)
-        return [n for n in names if _excluded(str(inside / n), archive["excludes"])]
+        return [n for n in names if excluded(str(inside / n), archive["excludes"])]
 
     shutil.copytree(ROOT, folder, ignore=left_out)
     assert compileall.compile_dir(folder, quiet=1, force=True)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from tests.infra.provider_schema import Block
+from tests.infra.terraform import prepare
 
 PRIVATE = {"batch_callback", "on_upload", "run_request", "sweep"}
 """Functions that only events call."""
 
 
 class Deployed:
-    """What the module leaves behind: by type, the values of every resource by its address."""
+    """What the module leaves behind: by type, the values of every resource by its address; and what
+    it puts out, by name."""
 
-    def __init__(self, resources: list[Block]) -> None:
-        self.resources = resources
+    def __init__(self, state: Block) -> None:
+        self.resources: list[Block] = state["root_module"]["resources"]
+        self.outputs = {name: output["value"] for name, output in state["outputs"].items()}
 
     def of(self, type_: str) -> dict[str, dict[str, Any]]:
         return {r["address"]: r["values"] for r in self.resources if r["type"] == type_}
@@ -35,3 +39,10 @@ class Deployed:
 
 Promise = Callable[[Deployed], Iterator[str]]
 """Yields a line for every place where it is not kept."""
+
+
+def applied(run: str, scratch: Path) -> Deployed:
+    """What one run of the module's tests leaves."""
+    terraform = prepare(scratch)
+    terraform.keep(run)
+    return Deployed(terraform.test(run))

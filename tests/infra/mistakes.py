@@ -108,6 +108,20 @@ MISTAKES: tuple[Mistake, ...] = (
         said="google_pubsub_subscription.sweep pushes again",
     ),
     Mistake(
+        promises.outputs_are_of_what_is_deployed,
+        file="outputs.tf",
+        right="google_storage_bucket.uploads.name",
+        wrong="google_storage_bucket.images.name",
+        said="operators would work with DARKROOM_UPLOADS_BUCKET=",
+    ),
+    Mistake(
+        promises.outputs_are_of_what_is_deployed,
+        file="outputs.tf",
+        right="/openai/v1",
+        wrong="/v1",
+        said="SDKs would ask",
+    ),
+    Mistake(
         promises.records_are_indexed,
         file="records.tf",
         right='["status", "lease_until"],',

@@ -178,19 +178,35 @@ def callers_may_wait(deployed: Deployed) -> Iterator[str]:
 
 def source_is_what_runs(deployed: Deployed) -> Iterator[str]:
     (archive,) = deployed.of("archive_file").values()
-    excluded = archive["excludes"]
+    patterns = archive["excludes"]
     tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
     names = {path.partition("/")[0] for path in tracked}
-    top = {name for name in names if not _excluded(name, excluded)}
-    if _excluded(".", excluded):
+    top = {name for name in names if not excluded(name, patterns)}
+    if excluded(".", patterns):
         yield "the folder itself is left out"
     if top != {"functions", "main.py", "requirements.txt", "shared"}:
         yield f"deployed would be {sorted(top)}"
-    if not _excluded("shared/__pycache__", excluded):
+    if not excluded("shared/__pycache__", patterns):
         yield "compiled files change the hash"
     (source,) = deployed.of("google_storage_bucket_object").values()
     if source["name"] != f"source-{archive['output_sha256']}.zip":
         yield "new code would not be deployed"
+
+
+def outputs_are_of_what_is_deployed(deployed: Deployed) -> Iterator[str]:
+    for name, value in deployed.outputs["operator_env"].items():
+        given = {f["environment_variables"].get(name) for f in deployed.functions().values()}
+        if given != {value}:
+            yield f"operators would work with {name}={value}, functions with {given}"
+    urls = deployed.outputs["base_urls"]
+    root = deployed.outputs["operator_env"]["DARKROOM_PUBLIC_URL"]
+    if set(urls.values()) != {
+        root,
+        f"{root}/gemini",
+        f"{root}/openai/v1",
+        f"{root}/provider-webhook/openai",
+    }:
+        yield f"SDKs would ask {sorted(urls.values())}"
 
 
 def values_are_possible(deployed: Deployed) -> Iterator[str]:
@@ -203,6 +219,7 @@ PROMISES: tuple[Promise, ...] = (
     callers_may_wait,
     functions_are_those_of_main,
     functions_run_as_themselves,
+    outputs_are_of_what_is_deployed,
     records_are_indexed,
     records_are_protected,
     records_can_be_restored,
@@ -226,7 +243,7 @@ def _field(field: dict[str, Any]) -> str:
     return f"{name} desc" if field["order"] == "DESCENDING" else name
 
 
-def _excluded(path: str, patterns: list[str]) -> bool:
+def excluded(path: str, patterns: list[str]) -> bool:
     """As the archive provider matches a path below the project, without going into what it has
     left out: `*` stays within a folder, a leading `**/` means any folder (its source, 2.8)."""
     name = path.rpartition("/")[2]

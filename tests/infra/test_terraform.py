@@ -3,7 +3,6 @@ watched: broken on purpose, it is reported."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -93,19 +92,8 @@ def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     terraform = prepare(tmp_path_factory.mktemp("mistaken"))
     for mistake in MISTAKES:
         _replace(terraform.folder / mistake.file, mistake.right, mistake.wrong)
-    plan = terraform.folder / "tests" / "plan.tftest.hcl"
-    only = _only_everything(plan.read_text())
-    shutil.rmtree(plan.parent)
-    plan.parent.mkdir()
-    plan.write_text(only)
+    terraform.keep("everything")
     return Deployed(terraform.test())
-
-
-def _only_everything(tests: str) -> str:
-    """The run with every option in use, without what it asserts."""
-    providers, _, rest = tests.partition("\nvariables {")
-    run = rest.partition('\nrun "everything" {')[2].partition("\n  assert {")[0]
-    return f'{providers}\nvariables {{{rest.partition("run ")[0]}run "everything" {{{run}\n}}\n'
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.promise.__name__)
