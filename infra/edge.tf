@@ -1,11 +1,5 @@
 # Only with a domain: one URL for all public functions, behind a load balancer that turns floods away.
 locals {
-  # By what each is deployed as. A private function is in front of nobody.
-  _edge = {
-    for name, function in local.functions : name => replace(name, "_", "-")
-    if function.public && var.domain != null
-  }
-
   _edges = var.domain == null ? 0 : 1
 }
 
@@ -17,46 +11,40 @@ resource "google_compute_global_address" "edge" {
   depends_on = [google_project_service.api]
 }
 
-resource "google_compute_region_network_endpoint_group" "function" {
-  for_each = local._edge
+# The first part of a path is the name of the service it goes to, whole; a function answers under its
+# own name. Private ones refuse what comes from outside, so their names lead nowhere.
+resource "google_compute_region_network_endpoint_group" "edge" {
+  count = local._edges
 
-  name                  = "darkroom-${each.value}"
+  name                  = "darkroom"
   region                = var.region
   network_endpoint_type = "SERVERLESS"
 
   cloud_run {
-    # Not taken from the function itself: what a backend refers to is made before it is destroyed, as
-    # the backend is, and there cannot be two functions of one name.
-    service = each.value
+    url_mask = "/<service>"
   }
 
   depends_on = [google_project_service.api]
 }
 
-# How long a request may take is the function's own affair: here Google takes no timeout, and a POST
-# is never sent twice.
-resource "google_compute_backend_service" "function" {
-  for_each = local._edge
+# How long a request may take is the function's own affair: here Google takes no timeout.
+resource "google_compute_backend_service" "edge" {
+  count = local._edges
 
-  name                  = "darkroom-${each.value}"
+  name                  = "darkroom"
   load_balancing_scheme = "EXTERNAL_MANAGED"
   security_policy       = google_compute_security_policy.edge[0].id
 
   custom_response_headers = ["Strict-Transport-Security: max-age=31536000"]
 
   backend {
-    group = google_compute_region_network_endpoint_group.function[each.key].id
+    group = google_compute_region_network_endpoint_group.edge[0].id
   }
 
   # Every request that reaches a function is logged there; this shows what is turned away.
   log_config {
     enable      = true
     sample_rate = 0.1
-  }
-
-  # Google refuses to delete a backend that the URL map still names: the map has to change first.
-  lifecycle {
-    create_before_destroy = true
   }
 }
 
@@ -72,7 +60,7 @@ resource "google_compute_security_policy" "edge" {
   rule {
     priority    = 1000
     action      = "throttle"
-    description = "What one address may ask of one function in a minute"
+    description = "What one address may ask for in a minute"
 
     match {
       versioned_expr = "SRC_IPS_V1"
@@ -110,33 +98,11 @@ resource "google_compute_security_policy" "edge" {
   depends_on = [google_project_service.api]
 }
 
-# A function answers under its names, as `make run` has it; whatever nobody is called goes to the
-# catalogue, which lists the models at / and says of the rest in JSON that it is not there.
 resource "google_compute_url_map" "edge" {
   count = local._edges
 
   name            = "darkroom"
-  default_service = google_compute_backend_service.function["models"].id
-
-  host_rule {
-    hosts        = ["*"]
-    path_matcher = "functions"
-  }
-
-  path_matcher {
-    name            = "functions"
-    default_service = google_compute_backend_service.function["models"].id
-
-    dynamic "path_rule" {
-      for_each = local._edge
-      content {
-        paths = flatten([
-          for known in distinct([path_rule.key, path_rule.value]) : ["/${known}", "/${known}/*"]
-        ])
-        service = google_compute_backend_service.function[path_rule.key].id
-      }
-    }
-  }
+  default_service = google_compute_backend_service.edge[0].id
 }
 
 # Ready some time after the domain's DNS record points at the address.
@@ -176,6 +142,7 @@ resource "google_compute_target_https_proxy" "edge" {
   ssl_policy       = google_compute_ssl_policy.edge[0].id
 }
 
+# There is no port 80: a key that was sent there would be out before any redirect.
 resource "google_compute_global_forwarding_rule" "https" {
   count = local._edges
 
@@ -184,35 +151,4 @@ resource "google_compute_global_forwarding_rule" "https" {
   ip_address            = google_compute_global_address.edge[0].id
   port_range            = "443"
   target                = google_compute_target_https_proxy.edge[0].id
-}
-
-resource "google_compute_url_map" "redirect" {
-  count = local._edges
-
-  name = "darkroom-redirect"
-
-  default_url_redirect {
-    https_redirect         = true
-    redirect_response_code = "PERMANENT_REDIRECT" # a POST stays one
-    strip_query            = false
-  }
-
-  depends_on = [google_project_service.api]
-}
-
-resource "google_compute_target_http_proxy" "redirect" {
-  count = local._edges
-
-  name    = "darkroom-redirect"
-  url_map = google_compute_url_map.redirect[0].id
-}
-
-resource "google_compute_global_forwarding_rule" "http" {
-  count = local._edges
-
-  name                  = "darkroom-http"
-  load_balancing_scheme = "EXTERNAL_MANAGED"
-  ip_address            = google_compute_global_address.edge[0].id
-  port_range            = "80"
-  target                = google_compute_target_http_proxy.redirect[0].id
 }

@@ -165,7 +165,7 @@ variable "region" {
 }
 
 variable "requests_per_minute" {
-  description = "How many requests the load balancer lets one address make to one function in a minute; a team behind one address shares them. Only with a domain."
+  description = "How many requests the load balancer lets one address make in a minute; a team behind one address shares them. Only with a domain."
   type        = number
   default     = 600
 

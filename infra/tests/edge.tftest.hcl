@@ -12,17 +12,14 @@ run "without_a_domain" {
   assert {
     condition = length(concat(
       google_compute_global_address.edge,
-      google_compute_global_forwarding_rule.http,
       google_compute_global_forwarding_rule.https,
       google_compute_managed_ssl_certificate.edge,
       google_compute_security_policy.edge,
       google_compute_ssl_policy.edge,
-      google_compute_target_http_proxy.redirect,
       google_compute_target_https_proxy.edge,
       google_compute_url_map.edge,
-      google_compute_url_map.redirect,
-      values(google_compute_backend_service.function),
-      values(google_compute_region_network_endpoint_group.function),
+      google_compute_backend_service.edge,
+      google_compute_region_network_endpoint_group.edge,
     )) == 0
     error_message = "Without a domain nothing is put before the functions."
   }

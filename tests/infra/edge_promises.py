@@ -4,7 +4,6 @@ paths, and what it turns away."""
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,41 +12,32 @@ from starlette.routing import Mount
 import main
 from tests.infra.deployed import PRIVATE, Deployed, Promise
 
-CATALOGUE = "models"
-"""Who answers for what nobody is called."""
 LAST = 2147483647
 """The priority of the rule that Google demands (cloud.google.com/armor/docs, 2026-11)."""
-_PATH = re.compile(r"/[^*?#]*|(/[^*?#/]+)*/\*")
-"""A path of a URL map: a * only as its last part
-(cloud.google.com/load-balancing/docs/url-map-concepts, 2026-11)."""
 
 
 def paths_lead_to_public_functions(deployed: Deployed) -> Iterator[str]:
-    behind = _behind(deployed)
-    matcher = _matcher(deployed)
-    for name in (name for name in vars(main) if not name.startswith("_")):
-        expected = CATALOGUE if name in PRIVATE else name
-        for known in sorted(_known_as(name)):
-            for path in (known, f"{known}/", f"{known}/one/two"):
-                if (found := behind.get(_backend(matcher, path))) != expected:
-                    yield f"{path} leads to {found}"
-    for path in ("/", "/favicon.ico", "/generated", "/v1/images/generations"):
-        if (found := behind.get(_backend(matcher, path))) != CATALOGUE:
-            yield f"{path} leads to {found}"
-    for name in sorted(PRIVATE & set(behind.values())):
-        yield f"{name} can be reached from outside"
-    (whole,) = deployed.each("google_compute_url_map", "edge").values()
-    if [(rule["hosts"], rule["path_matcher"]) for rule in whole["host_rule"]] != [
-        (["*"], matcher["name"])
-    ]:
-        yield "not every host has the functions"
-
-
-def paths_are_possible(deployed: Deployed) -> Iterator[str]:
-    for rule in _matcher(deployed)["path_rule"]:
-        for path in rule["paths"]:
-            if not _PATH.fullmatch(path):
-                yield f"Google takes no path {path}"
+    """The first part of a path names the service: each is at its own, and refuses the load balancer
+    unless it is public."""
+    (whole,) = deployed.of("google_compute_url_map").values()
+    (backend,) = deployed.of("google_compute_backend_service").values()
+    (group,) = deployed.of("google_compute_region_network_endpoint_group").values()
+    if (whole["default_service"], [b["group"] for b in backend["backend"]]) != (
+        backend["id"],
+        [group["id"]],
+    ):
+        yield "the functions are not behind the load balancer"
+    if [run["url_mask"] for run in group["cloud_run"]] != ["/<service>"]:
+        yield "a function is not where its name says"
+    for function in deployed.of("google_cloudfunctions2_function").values():
+        name = function["build_config"][0]["entry_point"]
+        if name in vars(main) and f"/{function['name']}" not in _known_as(name):
+            yield f"{name} does not answer at /{function['name']}"
+        if function["location"] != group["region"]:
+            yield f"{name} is in another region than who looks for it"
+        ingress = function["service_config"][0]["ingress_settings"]
+        if (ingress == "ALLOW_INTERNAL_ONLY") != (name in PRIVATE):
+            yield f"{name} can be reached from outside, or cannot and should"
 
 
 def backends_are_guarded(deployed: Deployed) -> Iterator[str]:
@@ -91,22 +81,14 @@ def floods_are_turned_away(deployed: Deployed) -> Iterator[str]:
 def everybody_speaks_https(deployed: Deployed) -> Iterator[str]:
     (address,) = deployed.of("google_compute_global_address").values()
     (secure,) = deployed.of("google_compute_target_https_proxy").values()
-    (plain,) = deployed.of("google_compute_target_http_proxy").values()
     rules = deployed.of("google_compute_global_forwarding_rule").values()
-    ways = {rule["port_range"]: (rule["ip_address"], rule["target"]) for rule in rules}
-    if ways != {"443": (address["id"], secure["id"]), "80": (address["id"], plain["id"])}:
-        yield "the address is not served on ports 80 and 443"
-    (whole,) = deployed.each("google_compute_url_map", "edge").values()
-    (redirect,) = deployed.each("google_compute_url_map", "redirect").values()
-    if secure["url_map"] != whole["id"] or plain["url_map"] != redirect["id"]:
-        yield "http reaches the functions"
-    answers = [
-        (to["https_redirect"], to["redirect_response_code"], to["strip_query"])
-        for to in redirect["default_url_redirect"]
-    ]
-    # Of the permanent ones, the other makes a GET of a POST.
-    if answers != [(True, "PERMANENT_REDIRECT", False)] or redirect["default_service"]:
-        yield "http is not sent on to https as it is"
+    ways = [(rule["port_range"], rule["ip_address"], rule["target"]) for rule in rules]
+    # A key that was sent to port 80 would be out before any redirect.
+    if ways != [("443", address["id"], secure["id"])]:
+        yield "the address is served on more or less than port 443"
+    (whole,) = deployed.of("google_compute_url_map").values()
+    if secure["url_map"] != whole["id"]:
+        yield "https does not reach the functions"
     (policy,) = deployed.of("google_compute_ssl_policy").values()
     if policy["min_tls_version"] not in ("TLS_1_2", "TLS_1_3") or (
         secure["ssl_policy"] != policy["id"]
@@ -131,7 +113,6 @@ EDGE_PROMISES: tuple[Promise, ...] = (
     everybody_speaks_https,
     floods_are_turned_away,
     links_lead_to_the_domain,
-    paths_are_possible,
     paths_lead_to_public_functions,
 )
 
@@ -140,38 +121,6 @@ def _known_as(name: str) -> set[str]:
     """Where a function answers but at /."""
     routes = importlib.import_module(f"functions.{name}").APP.routes
     return {route.path for route in routes if isinstance(route, Mount)}
-
-
-def _behind(deployed: Deployed) -> dict[str, str]:
-    """Backend → the function it leads to."""
-    entry_points = {
-        f["name"]: f["build_config"][0]["entry_point"]
-        for f in deployed.of("google_cloudfunctions2_function").values()
-    }
-    groups = {
-        group["id"]: entry_points.get(group["cloud_run"][0]["service"], "nobody")
-        for group in deployed.of("google_compute_region_network_endpoint_group").values()
-    }
-    return {
-        backend["id"]: groups[backend["backend"][0]["group"]]
-        for backend in deployed.of("google_compute_backend_service").values()
-    }
-
-
-def _matcher(deployed: Deployed) -> Mapping[str, Any]:
-    (whole,) = deployed.each("google_compute_url_map", "edge").values()
-    (matcher,) = whole["path_matcher"]
-    found: Mapping[str, Any] = matcher
-    return found
-
-
-def _backend(matcher: Mapping[str, Any], path: str) -> str:
-    """As a URL map chooses: the longest path that fits."""
-    by_path = {path: rule["service"] for rule in matcher["path_rule"] for path in rule["paths"]}
-    above = (p for p in by_path if p.endswith("/*") and path.startswith(p[:-1]))
-    longest = path if path in by_path else max(above, key=len, default="")
-    backend: str = by_path.get(longest, matcher["default_service"])
-    return backend
 
 
 def _addresses(rule: Mapping[str, Any]) -> list[str]:
