@@ -115,7 +115,7 @@ def serve() -> None:
     """Start, or say in one line why not."""
     try:
         settings = local.completed(Settings.from_env())
-        log.start(settings.log_level, settings.source)
+        log.start(settings.log_level, settings.source, settings.secrets)
         with local.claimed(settings.data):
             app = build(settings)
             http.use(app)
@@ -124,6 +124,7 @@ def serve() -> None:
                 host=settings.host,
                 port=settings.port,
                 log_level="warning",
+                log_config=None,
                 access_log=False,
             )
             # Bound first, so that nothing is announced where nobody listens.

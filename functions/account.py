@@ -23,7 +23,8 @@ async def show_account(request: Request) -> Response:
     """Balance, limits, and what of them is in use."""
     caller = await http.caller(request)
     standing = await http.app().records.look(caller.account_id, None)
-    return http.show(view.of_account(standing, http.app().links, http.app().clock()))
+    secret = http.app().links.webhook_secret(caller.account_id)
+    return http.show(view.of_account(standing, secret, http.app().clock()))
 
 
 async def list_requests(request: Request) -> Response:

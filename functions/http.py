@@ -68,8 +68,10 @@ _APPS: list[App] = []
 def app() -> App:
     """The App of this process, built when the first request needs it: after the server forked."""
     if not _APPS:
+        # First as it has to be, for what the settings may be refused for.
+        log.start("INFO", log.Source())
         settings = local.completed(Settings.from_env())
-        log.start(settings.log_level, settings.source)
+        log.start(settings.log_level, settings.source, settings.secrets)
         use(build(settings))
     return _APPS[-1]
 

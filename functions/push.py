@@ -19,8 +19,7 @@ async def event(request: Request, topic: Topic) -> Event | None:
     try:
         body = await http.body(request, MAX_BYTES)
         message = event_message.read(request.headers.get("content-type", ""), body)
-        if message.traceparent is not None:
-            trace.follow(message.traceparent)
+        trace.follow(message.traceparent)
         return event_message.decode(topic, message.data)
     except InvalidRequest as error:
         log.event("event.unread", severity="ERROR", topic=topic, cause=error.message)

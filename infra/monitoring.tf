@@ -25,6 +25,8 @@ locals {
   _pushed = "${local._queue}, subscription_id=~\"${join("|", [for s in google_pubsub_subscription.push : s.name])}\""
 
   _ends  = ["request.ended", "batch.charged"]
+  # A call tells what it cost even where its request never ends well, and a provider's batch has none.
+  _costs = ["provider.answered", "batch.charged"]
   _maker = ["model", "provider"]
   # Of these only the sum is of use.
   _amounts = [for power in range(0, 25, 2) : pow(2, power)]
@@ -44,7 +46,7 @@ locals {
     pictures         = { events = local._ends, labels = local._maker, value = "images", bounds = local._amounts }
     input_tokens     = { events = local._ends, labels = local._maker, value = "input_tokens", bounds = local._amounts }
     output_tokens    = { events = local._ends, labels = local._maker, value = "output_tokens", bounds = local._amounts }
-    cost_micros      = { events = local._ends, labels = local._maker, value = "cost_micros", bounds = local._amounts }
+    cost_micros      = { events = local._costs, labels = local._maker, value = "cost_micros", bounds = local._amounts }
     charged_micros   = { events = local._ends, labels = local._maker, value = "charged_micros", bounds = local._amounts }
     providers_downed = { events = ["provider.down"], labels = ["provider"], value = null, bounds = null }
   }

@@ -141,11 +141,14 @@ def build(
     sleep: Sleep = asyncio.sleep,
     live: httpx.AsyncBaseTransport | None = None,
     resolve: Resolve = system_resolve,
+    signs: bool = True,
 ) -> App:
     """The App of these settings; nothing is connected yet. `live` and `resolve` stand in for the
-    network between us and the providers. Raises BadCatalogue, BadSettings."""
-    if not settings.signing_secret:
+    network between us and the providers. One that `signs` nothing needs no secret. Raises
+    BadCatalogue, BadSettings."""
+    if signs and not settings.signing_secret:
         raise BadSettings("there is no DARKROOM_SIGNING_SECRET to sign links with")
+    secret = settings.signing_secret
     catalogue, random = load(settings.catalogue_overlay), Random()  # noqa: S311 # jitter, no secret
     records = _opened(settings.firestore_database, lambda: _records(settings, random))
     storage = _opened(settings.bucket, lambda: _storage(settings))
@@ -163,7 +166,7 @@ def build(
         batch_transport=batch_transport,
         accounts=Accounts(records, monotonic),
         fetcher=Fetcher(allow_private=settings.allow_private_urls),
-        links=Links(settings.public_url, settings.signing_secret.encode()),
+        links=Links(settings.public_url, secret.encode() if secret else None),
         blocklist=blocklist.load(settings.blocklist),
         clock=clock,
         sleep=sleep,

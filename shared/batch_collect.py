@@ -173,7 +173,8 @@ class _Collector:
         except Exception as fault:
             error = known(fault)
             error.provider = self._door.route.provider
-            return failed(item, error)
+            lost = transport.lost_micros(error, item.request, self._door)
+            return replace(failed(item, error), cost_micros=lost)
         return await stored(self._shift, item, result, pictures)
 
 
@@ -186,7 +187,7 @@ async def stored(shift: Shift, item: Kept, result: Result, pictures: tuple[Pictu
         why = result.error or ProviderError("The provider's picture could not be used.")
         why.provider = why.provider or result.route.provider
         lost = failed(item, why, cancelled=why.details.get("reason") == "cancelled")
-        return replace(lost, cost_micros=cost_of(result))
+        return replace(lost, cost_micros=_cost(result))
     images = tuple(image for image, _ in written)
     charged = settlement.charge_of(result, len(images), item.request.n, item.held_micros)
     short = settlement.shortfall(item.request.n, result.route.provider, len(images), result.error)
@@ -197,13 +198,12 @@ async def stored(shift: Shift, item: Kept, result: Result, pictures: tuple[Pictu
         usage=replace(result.usage, images=len(images)),
         error=short,
     )
-    return replace(ended, result=told, cost_micros=cost_of(result))
+    return replace(ended, result=told, cost_micros=_cost(result))
 
 
-def cost_of(result: Result) -> int:
-    """What an item cost the operator: every call made for it, or a batch's price."""
-    calls = result.attempts
-    return sum(call.cost_micros for call in calls) if calls else result.charge_micros
+def _cost(result: Result) -> int:
+    """What a provider's batch cost for an item. A call of its own has told its cost already."""
+    return 0 if result.attempts else result.charge_micros
 
 
 def succeeded(item: Kept, images: tuple[Image, ...], route: Route, charged_micros: int) -> Ended:
@@ -221,6 +221,7 @@ def succeeded(item: Kept, images: tuple[Image, ...], route: Route, charged_micro
             provider=route.provider,
         ),
         item.held_micros,
+        route.model,
     )
 
 

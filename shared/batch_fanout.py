@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from shared import batch_jobs, delivery, log, names, pricing, routing, settlement, sources
-from shared.batch_collect import cost_of, stored, succeeded
+from shared.batch_collect import stored, succeeded
 from shared.batch_lines import Kept
 from shared.batch_shift import Ended, Shift, failed, running, with_group
 from shared.catalogue.rows import Route
@@ -97,7 +97,7 @@ async def _made(shift: Shift, item: Kept) -> Ended:
     try:
         pictures = await delivery.converted(request, result)
     except Exception as fault:
-        return replace(failed(item, known(fault)), cost_micros=cost_of(result))
+        return failed(item, known(fault))
     return await stored(shift, item, result, pictures)
 
 

@@ -40,10 +40,12 @@ class Lost(Exception):
 
 @dataclass(frozen=True)
 class Ended:
-    """An item's result, what was held for it, and what it cost the operator."""
+    """An item's result, the model that was to make it, what was held for it, and what a provider's
+    batch cost the operator for it."""
 
     result: ItemResult
     held_micros: int
+    model: str
     cost_micros: int = 0
 
 
@@ -134,7 +136,9 @@ class Shift:
                 # A write whose answer was lost may have been done.
                 self.batch = await self._again()
                 done = batch_lines.unpack(self.batch.done, self.batch.counts.total)
-                self.waiting = [one for one in self.waiting if not is_set(done, one.result.index)]
+                written = [one for one in self.waiting if is_set(done, one.result.index)]
+                self.waiting = [one for one in self.waiting if one not in written]
+                self._count(written)
                 self._unsure = False
             waiting = list(self.waiting)
             if not waiting:
@@ -159,9 +163,20 @@ class Shift:
             # Those that came meanwhile wait for the next time.
             del self.waiting[: len(waiting)]
             self.since = self.now if self.waiting else None
-        _measured(waiting, sandbox=self.batch.sandbox)
+        self._count(waiting)
         counts = self.batch.counts
         log.event("batch.progress", batch=self.batch.id, ended=counts.ended, total=counts.total)
+
+    def _count(self, ended: Sequence[Ended]) -> None:
+        """Say what items came to, by the model that made them or was to."""
+        pieces: dict[tuple[str, str | None], list[Ended]] = {}
+        for one in ended:
+            meant = self.app.catalogue.named(one.model, self.app.today()).id
+            made_by = one.result.model or meant, one.result.provider
+            pieces.setdefault(made_by, []).append(one)
+        for made_by, several in pieces.items():
+            results, cost = [one.result for one in several], sum(o.cost_micros for o in several)
+            metrics.batch_charged(made_by, results, cost, sandbox=self.batch.sandbox)
 
     async def _changed(self, change: Change) -> None:
         await self._write(lambda batch: (change(batch), None))
@@ -231,6 +246,7 @@ def failed(item: Kept, why: DarkroomError, *, cancelled: bool = False) -> Ended:
             provider=why.provider,
         ),
         item.held_micros,
+        item.request.model,
     )
 
 
@@ -303,26 +319,6 @@ def _counted(counts: Counts, waiting: Sequence[Ended]) -> Counts:
         failed=counts.failed + ways["failed"],
         cancelled=counts.cancelled + ways["cancelled"],
     )
-
-
-def _measured(waiting: Sequence[Ended], *, sandbox: bool) -> None:
-    pieces: dict[tuple[str, str | None], list[Ended]] = {}
-    for one in waiting:
-        pieces.setdefault((one.result.model, one.result.provider), []).append(one)
-    for (model, provider), ended in pieces.items():
-        ways = Counter(one.result.status for one in ended)
-        metrics.batch_charged(
-            metrics.Piece(
-                model=model,
-                provider=provider,
-                succeeded=ways["succeeded"],
-                failed=ways["failed"],
-                charged_micros=_charged(ended),
-                cost_micros=sum(one.cost_micros for one in ended),
-                usages=[one.result.usage for one in ended],
-            ),
-            sandbox=sandbox,
-        )
 
 
 def _usage(waiting: Sequence[Ended], now: datetime) -> tuple[UsageRow, ...]:

@@ -161,6 +161,16 @@ class BatchTransport:
         good = Good(answer, request.n, usage, charge, charge, False)
         return combined(door.route, [good], ())
 
+    def lost_micros(self, error: DarkroomError, request: ImageRequest, door: Door) -> int:
+        """What a line without a picture cost at the batch's price, as far as that was counted."""
+        usage = error.usage
+        if door.errand.test or usage is None or not (usage.output_tokens or usage.images):
+            return 0
+        cheap = pricing.discounted(door.route)
+        return pricing.cost_micros(
+            usage, cheap, pricing.unit_micros(request, cheap, self._catalogue)
+        )
+
 
 async def _after(pieces: AsyncIterator[bytes], ahead: int) -> AsyncIterator[bytes]:
     """A stream without its first bytes."""

@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any, TypeVar, get_args
 
 import click
-from pydantic import Field
 
 from shared import audit, catalogue_view, view
 from shared.accounts import key_hash, new_key
@@ -22,7 +21,9 @@ from shared.cli_batches import batches
 from shared.cli_events import events, webhooks
 from shared.cli_output import (
     NewKeyView,
+    OperatorsAccountView,
     RevokedView,
+    of_account,
     of_audit,
     of_catalogue,
     of_key,
@@ -96,15 +97,8 @@ async def _known(app: App, account_id: str) -> Account:
     return account
 
 
-class _Account(view.AccountView):
-    """An account as its operator sees it. Only a deployed function knows what it signs with."""
-
-    webhook_secret: str = Field(exclude=True)
-
-
-async def _account_view(app: App, account_id: str) -> _Account:
-    standing = await app.records.look(account_id, None)
-    return _Account(**dict(view.of_account(standing, app.links, app.clock())))
+async def _account_view(app: App, account_id: str) -> OperatorsAccountView:
+    return of_account(await app.records.look(account_id, None), app.clock())
 
 
 async def _grant(app: App, account_id: str, micros: int) -> Entry:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec
 
 import click
@@ -24,10 +22,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def _opened() -> App:
     """The App of the environment, or one line that says why there is none."""
     try:
-        settings = local.completed(Settings.from_env())
-        # Deployed functions have one; nothing that a command does is signed with it.
-        secret = settings.signing_secret or secrets.token_hex()
-        return build(replace(settings, signing_secret=secret))
+        return build(local.completed(Settings.from_env()), signs=False)
     except (BadSettings, BadCatalogue, OSError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -12,11 +12,13 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal, Self
 
 import click
+from pydantic import Field
 
 from shared import view
 from shared.audit import Audit
 from shared.catalogue import Catalogue
 from shared.domain import ApiKey, Record
+from shared.ledger import Standing
 from shared.links import Links
 from shared.pricing import usd
 
@@ -52,6 +54,12 @@ class RevokedView(view.View):
 
     id: str
     revoked: bool = True
+
+
+class OperatorsAccountView(view.AccountView):
+    """An account, but for its webhook secret: what is deployed alone knows what it signs with."""
+
+    webhook_secret: str = Field(exclude=True)
 
 
 class OperatorsRequestView(view.RequestView):
@@ -104,6 +112,11 @@ def of_key(key: ApiKey) -> KeyView:
         created_at=key.created_at,
         revoked_at=key.revoked_at,
     )
+
+
+def of_account(standing: Standing, now: datetime) -> OperatorsAccountView:
+    """An account as an operator sees it."""
+    return OperatorsAccountView(**dict(view.of_account(standing, "", now)))
 
 
 def of_request(record: Record, links: Links, now: datetime) -> OperatorsRequestView:

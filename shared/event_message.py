@@ -29,7 +29,7 @@ class _Message(BaseModel):
     model_config = ConfigDict(strict=True)
 
     data: str | None = None
-    attributes: dict[str, str] = {}
+    attributes: dict[str, str] | None = None
 
 
 class _Push(BaseModel):
@@ -84,4 +84,4 @@ def read(content_type: str, body: bytes) -> Message:
         data = base64.b64decode(push.message.data or "", validate=True)
     except ValueError:
         raise InvalidRequest("This is no message that Pub/Sub pushes.", param="message") from None
-    return Message(data, push.message.attributes.get(trace.HEADER))
+    return Message(data, (push.message.attributes or {}).get(trace.HEADER))

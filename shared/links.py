@@ -18,12 +18,17 @@ UPLOAD_LIFE = timedelta(minutes=15)
 _SEAL_BYTES = 16
 
 
+class Unsigned(Exception):
+    """Something has to be signed, and there is nothing to sign it with."""
+
+
 @dataclass(frozen=True)
 class Links:
-    """Makes and checks links under `public_url`."""
+    """Makes and checks links under `public_url`. Without a secret, on an operator's machine, a link
+    has no signature and asks for a key; whatever else needs one raises Unsigned."""
 
     public_url: str
-    secret: bytes = field(repr=False)
+    secret: bytes | None = field(repr=False)
 
     def image(self, image_id: str, now: datetime) -> tuple[str, datetime]:
         """Where to GET a picture, and until when."""
@@ -50,8 +55,7 @@ class Links:
     def seal(self, purpose: str, text: str) -> str:
         """A token for URLs and JSON that carries the text, plain to see but not to change: for
         `unseal` with the same purpose, a word or two, only."""
-        message = f"seal\n{purpose}\n{text}".encode()
-        seal = hmac.digest(self.secret, message, hashlib.sha256)[:_SEAL_BYTES]
+        seal = self._digest(f"seal\n{purpose}\n{text}")[:_SEAL_BYTES]
         return _base64(text.encode() + seal)
 
     def unseal(self, purpose: str, token: str) -> str:
@@ -72,10 +76,11 @@ class Links:
     def webhook_secret(self, account_id: str) -> str:
         """What an account's webhooks are signed with: it follows from our secret, so nothing is
         stored, and changes with it."""
-        digest = hmac.digest(self.secret, f"webhook\n{account_id}".encode(), hashlib.sha256)
-        return "whsec_" + base64.b64encode(digest).decode()
+        return "whsec_" + base64.b64encode(self._digest(f"webhook\n{account_id}")).decode()
 
     def _link(self, method: str, path: str, expires_at: datetime, claims: dict[str, str]) -> str:
+        if self.secret is None:
+            return f"{self.public_url}{quote(path)}"
         expires = str(int(expires_at.timestamp()))
         query = {
             **claims,
@@ -86,8 +91,12 @@ class Links:
 
     def _signature(self, method: str, path: str, expires: str, claims: dict[str, str]) -> str:
         text = "\n".join([method, path, expires, urlencode(sorted(claims.items()))])
-        digest = hmac.digest(self.secret, text.encode(), hashlib.sha256)
-        return _base64(digest)
+        return _base64(self._digest(text))
+
+    def _digest(self, text: str) -> bytes:
+        if self.secret is None:
+            raise Unsigned("there is no DARKROOM_SIGNING_SECRET to sign with")
+        return hmac.digest(self.secret, text.encode(), hashlib.sha256)
 
 
 def _base64(data: bytes) -> str:

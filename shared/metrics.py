@@ -1,29 +1,16 @@
-"""What the metrics in infra/monitoring.tf count: an event for every request that ends, and for
-every piece of a batch that is settled. Money is in micro-dollars: `charged_micros` is what the
-caller paid, `cost_micros` what it cost the operator.
+"""What the metrics in infra/monitoring.tf count: an event for a request that ends, and for items of
+a batch that do; `transport.py` has one for every call. Money is in micro-dollars: `charged_micros`
+is what the caller paid, `cost_micros` what it cost the operator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from shared import log
-from shared.domain import Record, Usage
+from shared.batch_items import ItemResult
+from shared.domain import Record
 from shared.errors import RateLimited, by_code
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Items of a batch that ended together, of one model at one provider."""
-
-    model: str
-    provider: str | None
-    succeeded: int
-    failed: int
-    charged_micros: int
-    cost_micros: int
-    usages: Sequence[Usage]
 
 
 def request_ended(ended: Record, private: str | None = None) -> None:
@@ -58,18 +45,26 @@ def outcome_of(ended: Record) -> str:
     return "cached" if ended.basis == "cache" else ended.status
 
 
-def batch_charged(piece: Piece, *, sandbox: bool) -> None:
-    """Say what a piece of a batch came to."""
+def batch_charged(
+    made_by: tuple[str, str | None],
+    results: Sequence[ItemResult],
+    cost_micros: int,
+    *,
+    sandbox: bool,
+) -> None:
+    """Say what items came to that ended together, of one model at one provider. Calls of their own
+    have told their cost already: `cost_micros` is that of a provider's batch."""
+    model, provider = made_by
     log.event(
         "batch.charged",
-        model=piece.model,
-        provider=piece.provider,
-        succeeded=piece.succeeded,
-        failed=piece.failed,
-        images=sum(usage.images for usage in piece.usages),
-        input_tokens=sum(usage.input_tokens for usage in piece.usages),
-        output_tokens=sum(usage.output_tokens for usage in piece.usages),
-        charged_micros=piece.charged_micros,
-        cost_micros=piece.cost_micros,
+        model=model,
+        provider=provider,
+        succeeded=sum(one.status == "succeeded" for one in results),
+        failed=sum(one.status == "failed" for one in results),
+        images=sum(one.usage.images for one in results),
+        input_tokens=sum(one.usage.input_tokens for one in results),
+        output_tokens=sum(one.usage.output_tokens for one in results),
+        charged_micros=sum(one.charged_micros for one in results),
+        cost_micros=cost_micros,
         sandbox=sandbox,
     )

@@ -69,6 +69,8 @@ async def step(app: App, account_id: str, request_id: str) -> None:
 async def cancel(app: App, record: Record) -> Record:
     """End a deferred request that has not ended. A provider that is at it already is not called
     back: what it makes is thrown away, and nobody is charged. Raises InvalidRequest."""
+    log.request_id.set(record.id)
+    trace.follow(record.traceparent)
     for _ in range(_CANCELS):
         if record.status == "cancelled":
             return record

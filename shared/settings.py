@@ -57,7 +57,8 @@ class Settings:
     test_key: str | None = field(default=None, repr=False)
     signing_secret: str | None = field(default=None, repr=False)
     log_level: str = "INFO"
-    source: Source = Source()
+    service: str | None = None
+    revision: str | None = None
     credentials: Mapping[str, Credential] = field(default_factory=dict)
     """By the prefix of their variables: X for X_API_KEY, X_BASE_URL, X_LOCATION and
     X_WEBHOOK_SECRET."""
@@ -66,6 +67,19 @@ class Settings:
     def local(self) -> bool:
         """Whether nothing of it is in the cloud."""
         return not (self.bucket or self.firestore_database or self.topic_prefix)
+
+    @property
+    def source(self) -> Source:
+        """Whose the lines of the log are."""
+        return Source(self.project, self.service, self.revision)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no line of the log may hold."""
+        kept = [self.signing_secret, self.test_key]
+        for credential in self.credentials.values():
+            kept += [credential.key, credential.webhook_secret]
+        return tuple(secret for secret in kept if secret)
 
     @staticmethod
     def from_env(env: Mapping[str, str] | None = None) -> Settings:
@@ -90,10 +104,9 @@ class Settings:
             test_key=env.get("DARKROOM_TEST_KEY"),
             signing_secret=env.get("DARKROOM_SIGNING_SECRET"),
             log_level=env.get("DARKROOM_LOG_LEVEL", "INFO").upper(),
-            # The platform sets both (docs.cloud.google.com/run/docs/container-contract, 2026-11).
-            source=Source(
-                env.get("GOOGLE_CLOUD_PROJECT"), env.get("K_SERVICE"), env.get("K_REVISION")
-            ),
+            # Cloud Run sets these (docs.cloud.google.com/run/docs/container-contract, 2026-11).
+            service=env.get("K_SERVICE"),
+            revision=env.get("K_REVISION"),
             credentials=_credentials(env),
         )
         return _consistent(settings)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared import delivery, log, queued, trace, webhooks
+from shared import delivery, log, queued, webhooks
 from shared.app import App
+from shared.batch_domain import Batch
 from shared.domain import Record
 from shared.errors import OutcomeUnknown
 from shared.events import Event
@@ -27,10 +28,7 @@ async def sweep(app: App, before: datetime) -> int:
     left for the next sweep."""
     await _wake_batches(app, before)
     await webhooks.deliver_due(app, _NOTICES)
-    total = await _end_overdue(app, before)
-    log.request_id.set(None)
-    trace.follow(None)
-    return total
+    return await _end_overdue(app, before)
 
 
 async def _end_overdue(app: App, before: datetime) -> int:
@@ -53,24 +51,26 @@ async def _wake_batches(app: App, before: datetime) -> None:
     """Send a message for every batch that is due. One whose worker died is due when its lease
     ends, or `before` says that nobody is at it."""
     for batch in await app.records.due_batches(before, _BATCH):
-        log.request_id.set(batch.id)
-        trace.follow(batch.traceparent)
-        try:
-            # Due again a little later, unless somebody takes it first.
-            due_at = app.clock() + queued.PATIENCE
-            await app.records.advance_batch(replace(batch, worker=None, due_at=due_at))
-            await app.events.publish(Event("batch-callbacks", batch.account_id, batch.id))
-        except Stale:
-            continue
-        except Exception as error:
-            log.crash("sweep.batch_not_woken", error)
+        with log.about(batch.id, batch.traceparent):
+            await _wake(app, batch)
+
+
+async def _wake(app: App, batch: Batch) -> None:
+    try:
+        # Due again a little later, unless somebody takes it first.
+        due_at = app.clock() + queued.PATIENCE
+        await app.records.advance_batch(replace(batch, worker=None, due_at=due_at))
+        await app.events.publish(Event("batch-callbacks", batch.account_id, batch.id))
+    except Stale:
+        return
+    except Exception as error:
+        log.crash("sweep.batch_not_woken", error)
 
 
 async def _ended(app: App, record: Record) -> bool:
-    log.request_id.set(record.id)
-    trace.follow(record.traceparent)
     try:
-        await _end(app, record)
+        with log.about(record.id, record.traceparent):
+            await _end(app, record)
     except (HoldEnded, Stale):
         # Its own instance was alive after all, and came first.
         return False

@@ -27,9 +27,9 @@ def begin(headers: Mapping[str, str]) -> None:
 
 
 def follow(traceparent: str | None) -> None:
-    """Go on with what was put off: in its trace, or in none where that is not known."""
-    known = traceparent is not None and _PARENT.fullmatch(traceparent)
-    current.set(traceparent if known else None)
+    """Go on with what was put off in its own trace, if that is known."""
+    if traceparent is not None and _PARENT.fullmatch(traceparent):
+        current.set(traceparent)
 
 
 def read(headers: Mapping[str, str]) -> str | None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from shared import batch_lines, batches, body, generate, log, pixels, webhooks
+from shared import batch_lines, batches, body, generate, log, pixels, trace, webhooks
 from shared.app import App
 from shared.batch_items import BatchAsk
 from shared.domain import Caller, Hold, ImageRequest, Json, Quote, Record
@@ -238,6 +238,7 @@ def _refused(app: App, ask: Ask, error: DarkroomError) -> Record:
         created_at=now,
         lease_until=now,
         idempotency_key=ask.idempotency_key,
+        traceparent=trace.current.get(),
         metadata=ask.request.metadata,
         webhook_url=_receiver(app, ask.request.webhook_url),
         deferred=True,

@@ -286,7 +286,7 @@ def _attempt(attempt: Attempt) -> AttemptView:
     )
 
 
-def of_account(standing: Standing, links: Links, now: datetime) -> AccountView:
+def of_account(standing: Standing, webhook_secret: str, now: datetime) -> AccountView:
     """An account and how it stands."""
     account, shards = standing.account, standing.shards
     return AccountView(
@@ -302,7 +302,7 @@ def of_account(standing: Standing, links: Links, now: datetime) -> AccountView:
             running=sum(s.running for s in shards),
             spent_this_month_usd=usd(sum(s.in_month(now) for s in shards)),
         ),
-        webhook_secret=links.webhook_secret(account.id),
+        webhook_secret=webhook_secret,
         created_at=account.created_at,
     )
 

@@ -134,21 +134,30 @@ async def _to_one(app: App, due: Sequence[Notice], gate: asyncio.Semaphore, unti
         for notice in due:
             if app.clock() >= until:
                 break
-            try:
-                claimed = await _claimed(app, notice)
-                if claimed is None:
-                    continue
-                if unreachable:
-                    await _failed(app, claimed, unreachable)
-                    continue
+            with log.about(notice.subject, notice.traceparent):
                 try:
-                    delivered += (await _tried(app, claimed)).state == "delivered"
+                    delivered += await _arrived(app, notice, unreachable)
                 except _Unreachable as error:
                     unreachable = str(error)
-                    await _failed(app, claimed, unreachable)
-            except Exception as error:
-                log.crash("webhook.crashed", error)
+                except Exception as error:
+                    log.crash("webhook.crashed", error)
     return delivered
+
+
+async def _arrived(app: App, notice: Notice, unreachable: str) -> bool:
+    """Try one, unless its receiver is known to be unreachable; whether it was delivered. Raises
+    _Unreachable."""
+    claimed = await _claimed(app, notice)
+    if claimed is None:
+        return False
+    if unreachable:
+        await _failed(app, claimed, unreachable)
+        return False
+    try:
+        return (await _tried(app, claimed)).state == "delivered"
+    except _Unreachable as error:
+        await _failed(app, claimed, str(error))
+        raise
 
 
 async def _claimed(app: App, notice: Notice) -> Notice | None:
@@ -167,8 +176,6 @@ async def _claimed(app: App, notice: Notice) -> Notice | None:
 
 async def _tried(app: App, notice: Notice) -> Notice:
     """The notice after a try that was answered. Raises _Unreachable for one that was not."""
-    log.request_id.set(notice.subject)
-    trace.follow(notice.traceparent)
     try:
         body = await _body(app, notice)
     except Exception as error:

@@ -71,7 +71,12 @@ def test_an_error_is_reported_once_as_its_services(output: Output) -> None:
     log.crash("request.not_ended", error)
     log.crash("function.crashed", error)
     log.crash("function.crashed", broken())
-    first, again, other = lines(output)
+    logging.getLogger("asyncio").error("Task exception was never retrieved", exc_info=error)
+    try:
+        raise RuntimeError("of that") from error
+    except RuntimeError as wrapped:
+        log.crash("function.crashed", wrapped)
+    first, again, other, late, caused = lines(output)
     assert first["severity"] == other["severity"] == "ERROR"
     assert "Traceback" in first["stack_trace"] and "no such thing" in first["stack_trace"]
     assert first["@type"].endswith(".ReportedErrorEvent")
@@ -80,7 +85,48 @@ def test_an_error_is_reported_once_as_its_services(output: Output) -> None:
         "version": "run-request-00007-abc",
     }
     assert again["severity"] == "WARNING"
-    assert not {"stack_trace", "@type"} & again.keys()
+    for line in (again, late, caused):
+        assert not {"stack_trace", "@type"} & line.keys()
+    assert "no such thing" in again["cause"] and "of that" in caused["cause"]
+
+
+def test_an_error_that_takes_no_mark_is_reported_all_the_same(output: Output) -> None:
+    class Bare(Exception):
+        def __setattr__(self, name: str, value: object) -> None:
+            raise AttributeError(name)
+
+    log.start("INFO", DEPLOYED)
+    log.crash("function.crashed", Bare("x" * 50_000))
+    (line,) = lines(output)
+    assert len(line["stack_trace"]) == 30_000 and line["stack_trace"].endswith("x")
+
+
+def test_no_secret_of_ours_is_printed_whoever_says_it(output: Output) -> None:
+    log.start("INFO", DEPLOYED, ['sk-"live"-key', "short"])
+    log.event("request.ended", private='the key sk-"live"-key is wrong', model="short")
+    try:
+        raise ValueError('https://api.example/?key=sk-"live"-key')
+    except ValueError as error:
+        log.crash("function.crashed", error)
+    first, second = lines(output)
+    assert first["private"] == "the key [secret] is wrong" and first["model"] == "short"
+    assert second["stack_trace"].endswith("?key=[secret]")
+
+
+def test_one_of_several_things_is_worked_on_and_then_the_next(output: Output) -> None:
+    log.start("INFO", DEPLOYED)
+    trace.follow(PARENT)
+    other = PARENT.replace("0af", "fff")
+    with log.about("req_1", other):
+        log.event("a")
+        with log.about("req_2", None):
+            log.event("b")
+    log.event("c")
+    found = [
+        (one.get("request_id"), one["logging.googleapis.com/trace"][-32:-29])
+        for one in lines(output)
+    ]
+    assert found == [("req_1", "fff"), ("req_2", "fff"), (None, "0af")]
 
 
 def test_a_laptop_reports_to_nobody(output: Output) -> None:

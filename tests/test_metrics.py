@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from shared import metrics
+from shared.batch_items import ItemResult
 from shared.domain import Attempt, Problem, Record, Status, Usage
-from shared.metrics import Piece
 from tests.test_webhooks import NOW, record
 
 
@@ -75,8 +75,10 @@ def test_a_request_says_how_long_it_took_and_what_it_cost(
 
 def test_a_piece_of_a_batch_says_what_its_items_came_to(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "darkroom")
-    usages = [Usage(input_tokens=2, output_tokens=10, images=1)] * 3
-    metrics.batch_charged(Piece("m", "a", 3, 1, 30, 20, usages), sandbox=True)
+    usage = Usage(input_tokens=2, output_tokens=10, images=1)
+    good = [ItemResult(n, str(n), "succeeded", charged_micros=10, usage=usage) for n in range(3)]
+    bad = [ItemResult(3, "3", "failed"), ItemResult(4, "4", "cancelled")]
+    metrics.batch_charged(("m", "a"), [*good, *bad], 20, sandbox=True)
     assert told(caplog) == {
         "event": "batch.charged",
         "model": "m",

@@ -60,14 +60,11 @@ def test_what_names_no_trace_begins_one(headers: dict[str, str]) -> None:
     assert trace.read({"traceparent": begun}) == begun != trace.current.get()
 
 
-def test_what_was_put_off_goes_on_in_its_own_trace_or_in_none() -> None:
-    trace.follow(PARENT)
-    assert trace.current.get() == PARENT
-    trace.follow("nonsense")
-    assert trace.current.get() is None
-    trace.follow(PARENT)
-    trace.follow(None)
-    assert trace.current.get() is None
+def test_what_was_put_off_goes_on_in_its_own_trace_if_it_is_known() -> None:
+    other = PARENT.replace("0af", "fff")
+    for followed, found in ((PARENT, PARENT), ("nonsense", PARENT), (None, PARENT), (other, other)):
+        trace.follow(followed)
+        assert trace.current.get() == found
 
 
 def test_a_call_says_what_it_is_for() -> None:

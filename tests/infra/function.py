@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,8 @@ class Function:
         self.service: Mapping[str, Any] = values["service_config"][0]
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._output = Path()
+        self._output = self._home = Path()
+        self.left = set[str]()
 
     @property
     def url(self) -> str:
@@ -76,10 +79,10 @@ class Function:
 
     def start(self, source: Path, scratch: Path) -> None:
         """Start it in the folder of its source; what it prints goes to the scratch folder."""
-        home, self._output = scratch / f"home-{self.name}", scratch / f"{self.name}.txt"
-        home.mkdir()
+        # A socket's path has at most 107 bytes, and gunicorn keeps one there.
+        self._home, self._output = Path(tempfile.mkdtemp()), scratch / f"{self.name}.txt"
         self.port = free_port()
-        planned, given = self.planned(), self.given(home)
+        planned, given = self.planned(), self.given(self._home)
         assert not planned.keys() & given.keys(), "the platform's own variables are not ours to set"
         with self._output.open("w") as output:
             self._process = subprocess.Popen(
@@ -113,6 +116,8 @@ class Function:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        self.left = {path.name for path in self._home.iterdir()}
+        shutil.rmtree(self._home)
 
     @property
     def ended_well(self) -> bool:
