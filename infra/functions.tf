@@ -1,5 +1,6 @@
 # One entry per function imported in main.py; everything else about functions is derived from it.
 # Sizes are estimates, not measurements: a 4K picture takes some 70 MB while it is unpacked.
+# 20 instances of 2 GiB are what a new project may have in a region: sizes raises it, after the quota.
 # In `secrets` a * stands for every provider in enabled_providers, or in webhook_providers.
 locals {
   functions = {
@@ -42,7 +43,7 @@ locals {
       concurrency   = 4   # each may hold a job's input of 64 MB, or a result of several pictures
       timeout_s     = 540 # below the longest time Pub/Sub waits for a push, 600 s
       min_instances = 0
-      max_instances = 50
+      max_instances = 20
       public        = false
       secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
       publishes     = ["batch-callbacks"] # what did not fit into one call goes on in the next
@@ -58,7 +59,7 @@ locals {
       concurrency   = 10
       timeout_s     = 960 # a caller may wait 900 s
       min_instances = 0
-      max_instances = 100
+      max_instances = 20
       public        = true
       secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
       publishes     = ["requests"]
@@ -74,7 +75,7 @@ locals {
       concurrency   = 10
       timeout_s     = 960 # a caller may wait 900 s
       min_instances = 0
-      max_instances = 100
+      max_instances = 20
       public        = true
       secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
       publishes     = ["batch-callbacks", "requests"]
@@ -89,7 +90,7 @@ locals {
       concurrency   = 20
       timeout_s     = 960 # a caller may wait 900 s
       min_instances = 0
-      max_instances = 100
+      max_instances = 20
       public        = true
       secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
       publishes     = ["requests"]
@@ -132,13 +133,14 @@ locals {
       concurrency   = 10
       timeout_s     = 960 # a caller may wait 900 s
       min_instances = 0
-      max_instances = 100
+      max_instances = 20
       public        = true
       secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
       publishes     = ["batch-callbacks", "requests"]
       roles = {
-        bucket   = "roles/storage.objectUser" # reads sources, stores results and turns
-        database = "roles/datastore.user"     # reserves, settles and releases
+        bucket   = "roles/storage.objectUser"   # reads sources, stores results and turns
+        database = "roles/datastore.user"       # reserves, settles and releases
+        uploads  = "roles/storage.objectViewer" # reads files that were uploaded here
       }
     }
     provider_webhook = {
@@ -161,7 +163,7 @@ locals {
       concurrency   = 10
       timeout_s     = 540 # below the longest time Pub/Sub waits for a push, 600 s
       min_instances = 0
-      max_instances = 100
+      max_instances = 20
       public        = false
       secrets       = ["DARKROOM_SIGNING_SECRET", "*_API_KEY"]
       publishes     = ["requests"] # that one has ended, for its webhook
@@ -222,7 +224,7 @@ locals {
 
   public_url = coalesce(
     var.public_url,
-    var.domain == null ? "https://${var.region}-${var.project}.cloudfunctions.net" : "https://${var.domain}"
+    var.domain_ready ? "https://${var.domain}" : "https://${var.region}-${var.project}.cloudfunctions.net"
   )
 }
 
@@ -234,19 +236,25 @@ data "archive_file" "source" {
 
   excludes = [
     "**/*.pyc",
+    "**/.DS_Store",
     "**/__pycache__",
     "*.md",
     ".?*", # not ".*": that matches the folder itself, and nothing would be left
     "LICENSE",
     "Makefile",
+    "build",
     "cloudbuild.yaml",
     "data",
+    "dist",
     "docs",
+    "env",
     "infra",
+    "node_modules",
     "pyproject.toml",
     "requirements*.in",
     "requirements-*.txt",
     "tests",
+    "venv",
   ]
 }
 
@@ -291,6 +299,8 @@ resource "google_cloudfunctions2_function" "function" {
     entry_point       = each.key
     service_account   = google_service_account.builder.id
     docker_repository = google_artifact_registry_repository.functions.id
+    # Terraform takes a function whose update failed for updated.
+    environment_variables = var.rebuild == null ? null : { DARKROOM_REBUILD = var.rebuild }
 
     automatic_update_policy {}
 
@@ -309,11 +319,11 @@ resource "google_cloudfunctions2_function" "function" {
     timeout_seconds                  = each.value.timeout_s
     min_instance_count               = each.value.min_instances
     max_instance_count               = each.value.max_instances
-    # Pushes of the project's own subscriptions count as internal. With a load balancer nobody
-    # gets past what it turns away.
+    # Pushes of the project's own subscriptions count as internal. Once there is a load balancer
+    # nobody gets past what it turns away.
     ingress_settings = (
       !each.value.public ? "ALLOW_INTERNAL_ONLY" :
-      var.domain == null ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB"
+      var.domain_ready ? "ALLOW_INTERNAL_AND_GCLB" : "ALLOW_ALL"
     )
     all_traffic_on_latest_revision = true
     service_account_email          = google_service_account.function[each.key].email
@@ -365,6 +375,7 @@ resource "google_cloudfunctions2_function" "function" {
   depends_on = [
     google_artifact_registry_repository_iam_member.builder,
     google_project_iam_member.builder,
+    google_project_iam_member.builder_source,
     google_project_iam_member.eventarc,
     google_project_iam_member.storage_agent,
     google_secret_manager_secret_iam_member.function,

@@ -141,6 +141,19 @@ resource "google_project_iam_member" "builder" {
   member  = google_service_account.builder.member
 }
 
+# Builds read a copy of the source, in a bucket that Cloud Functions makes for the first of them: it
+# has no name to bind to before.
+resource "google_project_iam_member" "builder_source" {
+  project = var.project
+  role    = "roles/storage.objectViewer"
+  member  = google_service_account.builder.member
+
+  condition {
+    title      = "copies-of-the-source"
+    expression = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${data.google_project.here.number}-${var.region}\")"
+  }
+}
+
 resource "google_storage_bucket_iam_member" "builder" {
   bucket = google_storage_bucket.source.name
   role   = "roles/storage.objectViewer"

@@ -24,7 +24,7 @@ locals {
   _dead   = "${local._queue}, subscription_id=~\"${join("|", [for s in google_pubsub_subscription.dead : s.name])}\""
   _pushed = "${local._queue}, subscription_id=~\"${join("|", [for s in google_pubsub_subscription.push : s.name])}\""
 
-  _ends  = ["request.ended", "batch.charged"]
+  _ends = ["request.ended", "batch.charged"]
   # A call tells what it cost even where its request never ends well, and a provider's batch has none.
   _costs = ["provider.answered", "batch.charged"]
   _maker = ["model", "provider"]

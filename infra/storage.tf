@@ -14,6 +14,7 @@ locals {
 resource "google_storage_bucket" "images" {
   name                        = "${var.project}-darkroom-images"
   location                    = var.region
+  deletion_policy             = "PREVENT"
   public_access_prevention    = "enforced"
   uniform_bucket_level_access = true
 

@@ -59,17 +59,6 @@ variable "blocklist" {
   }
 }
 
-variable "monthly_budget" {
-  description = "What the project may cost a month at Google, in the billing account's own currency, before its billing account's administrators are told, at half of it, at all of it, and when it is foreseen. The providers' own bills are not in it: see alert_spend_usd."
-  type        = number
-  default     = 50
-
-  validation {
-    condition     = var.monthly_budget > 0 && floor(var.monthly_budget) == var.monthly_budget
-    error_message = "A whole number, more than 0."
-  }
-}
-
 variable "catalogue" {
   description = "A file that adds or changes catalogue rows, by its path in this repository; null: none."
   type        = string
@@ -103,13 +92,24 @@ variable "database" {
 }
 
 variable "domain" {
-  description = "A host name for all functions, e.g. \"images.app.example\": makes a load balancer with a certificate, and its DNS record is yours to set. null: none, each function has the host that Google gives it."
+  description = "A host name for all functions, e.g. \"images.app.example\": makes a load balancer with a certificate, and its DNS record is yours to set: see domain_ready. null: none, each function has the host that Google gives it."
   type        = string
   default     = null
 
   validation {
     condition     = var.domain == null || can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.domain))
     error_message = "A host name in small letters, without https:// and without a path."
+  }
+}
+
+variable "domain_ready" {
+  description = "Whether the domain's DNS record and certificate are there. Links start with it from then on, and the functions answer nowhere else."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.domain_ready || var.domain != null
+    error_message = "There is no domain."
   }
 }
 
@@ -136,6 +136,17 @@ variable "image_retention_days" {
   }
 }
 
+variable "monthly_budget" {
+  description = "What the project may cost a month at Google, in the billing account's own currency, before its billing account's administrators are told, at half of it, at all of it, and when it is foreseen. The providers' own bills are not in it: see alert_spend_usd."
+  type        = number
+  default     = 50
+
+  validation {
+    condition     = var.monthly_budget > 0 && floor(var.monthly_budget) == var.monthly_budget
+    error_message = "A whole number, more than 0."
+  }
+}
+
 variable "project" {
   description = "The id of an existing project with billing."
   type        = string
@@ -156,6 +167,12 @@ variable "public_url" {
     condition     = var.public_url == null || can(regex("^https://[^/]+$", var.public_url))
     error_message = "https:// and a host, with no path."
   }
+}
+
+variable "rebuild" {
+  description = "Any text; another one has every function built and deployed anew. Needed after an apply in which a function's update failed, for Terraform notes that as done."
+  type        = string
+  default     = null
 }
 
 variable "region" {

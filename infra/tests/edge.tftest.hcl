@@ -69,6 +69,29 @@ run "other_than_usual" {
   }
 }
 
+# Until then whoever calls the functions where they were finds them there.
+run "domain_that_is_not_ready" {
+  command = plan
+
+  variables {
+    domain = "images.app.example"
+  }
+
+  assert {
+    condition     = length(google_compute_global_forwarding_rule.https) == 1
+    error_message = "The load balancer is there before it is used."
+  }
+
+  assert {
+    condition = alltrue([
+      for name, function in google_cloudfunctions2_function.function :
+      function.service_config[0].ingress_settings == (local.functions[name].public ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY")
+      && function.service_config[0].environment_variables.DARKROOM_PUBLIC_URL == "https://us-central1-darkroom-offline.cloudfunctions.net"
+    ])
+    error_message = "Nothing changes for callers until the domain is ready."
+  }
+}
+
 run "domain_with_a_path" {
   command = plan
 

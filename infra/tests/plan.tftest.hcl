@@ -80,6 +80,16 @@ run "origin_with_a_path" {
   expect_failures = [var.cors_origins]
 }
 
+run "ready_without_a_domain" {
+  command = plan
+
+  variables {
+    domain_ready = true
+  }
+
+  expect_failures = [var.domain_ready]
+}
+
 run "size_of_no_function" {
   command = plan
 
@@ -100,6 +110,7 @@ run "everything" {
     billing_account      = "012345-6789AB-CDEF01"
     cors_origins         = ["https://app.example", "http://[::1]:3000"]
     domain               = "images.app.example"
+    domain_ready         = true
     enabled_providers    = ["ARK", "GEMINI", "LAOZHANG", "OPENAI", "OPENROUTER", "THREEDAISTUDIO"]
     image_retention_days = 90
     sizes                = { generate = { min_instances = 1 } }

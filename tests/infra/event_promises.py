@@ -33,6 +33,16 @@ PUBLISH = {
 }
 """By topic, the functions that shared/events publishes in."""
 READS = "roles/storage.objectViewer"
+READ_UPLOADS = {
+    "batch",
+    "batch_callback",
+    "edit",
+    "on_upload",
+    "openai",
+    "run_request",
+    "three_d",
+}
+"""Functions whose callers may name an upload: shared/sources.py, batches.py, openai_batches.py."""
 HEAR = {"batch-callbacks": "batch_callback", "requests": "run_request"}
 EVENTARC_S = 540
 """The longest that an event of Cloud Storage may take."""
@@ -135,11 +145,16 @@ def sweep_runs_every_minute(deployed: Deployed) -> Iterator[str]:
 
 def uploads_are_written_by_links_only(deployed: Deployed) -> Iterator[str]:
     bucket = deployed.of("google_storage_bucket")["google_storage_bucket.uploads"]["name"]
-    signer = deployed.each("google_service_account", "function")["account"]["member"]
+    accounts = deployed.each("google_service_account", "function")
+    signer, members = accounts["account"]["member"], set[str]()
     for address, given in deployed.of("google_storage_bucket_iam_member").items():
+        if given["bucket"] == bucket:
+            members.add(given["member"])
         role = "roles/storage.objectCreator" if given["member"] == signer else READS
         if given["bucket"] == bucket and given["role"] != role:
             yield f"{address} is more than it should be"
+    if members != {accounts[name]["member"] for name in {"account", *READ_UPLOADS}}:
+        yield "other functions have to do with uploads than those that may"
 
 
 def pages_may_send_what_links_ask_for(deployed: Deployed) -> Iterator[str]:

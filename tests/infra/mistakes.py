@@ -28,6 +28,20 @@ MISTAKES: tuple[Mistake, ...] = (
         said="google_storage_bucket.images can be made public",
     ),
     Mistake(
+        promises.buckets_are_private,
+        file="storage.tf",
+        right='"PREVENT"',
+        wrong='"DELETE"',
+        said="Terraform may delete google_storage_bucket.images",
+    ),
+    Mistake(
+        promises.builds_may_read_the_source,
+        file="iam.tf",
+        right="gcf-v2-sources-",
+        wrong="gcf-sources-",
+        said="builds can read more, or less, than gcf-v2-sources-",
+    ),
+    Mistake(
         promises.callers_may_wait,
         file="functions.tf",
         right="timeout_s     = 960",
@@ -64,6 +78,13 @@ MISTAKES: tuple[Mistake, ...] = (
         "max_instances = 1, public = false, secrets = [], publishes = [], roles = {}\n"
         "}\n    models = {\n",
         said="'generate', 'modells', 'models'",
+    ),
+    Mistake(
+        promises.functions_fit_a_new_project,
+        file="functions.tf",
+        right="max_instances = 1 #",
+        wrong="max_instances = 21 #",
+        said="sweep may need more",
     ),
     Mistake(
         promises.functions_run_as_themselves,
@@ -211,6 +232,13 @@ MISTAKES: tuple[Mistake, ...] = (
         right='"roles/storage.objectViewer" # reads what was uploaded',
         wrong='"roles/storage.objectUser" # reads what was uploaded',
         said='google_storage_bucket_iam_member.function["on_upload on uploads"] is more',
+    ),
+    Mistake(
+        event_promises.uploads_are_written_by_links_only,
+        file="functions.tf",
+        right='uploads  = "roles/storage.objectViewer" # reads files that were uploaded here',
+        wrong="",
+        said="other functions have to do with uploads",
     ),
     Mistake(
         event_promises.uploads_become_events,

@@ -109,7 +109,7 @@ MISTAKES: tuple[Mistake, ...] = (
         file="monitoring.tf",
         right='value = "cost_micros"',
         wrong='value = "cost_usd"',
-        said="darkroom/cost_micros takes ['cost_usd'] from request.ended",
+        said="darkroom/cost_micros takes ['cost_usd'] from provider.answered",
     ),
     Mistake(
         promises.metrics_count_what_is_logged,

@@ -40,6 +40,8 @@ SIGNED = {"GEMINI_WEBHOOK_SECRET", "OPENAI_WEBHOOK_SECRET"}
 
 def buckets_are_private(deployed: Deployed) -> Iterator[str]:
     for address, bucket in deployed.of("google_storage_bucket").items():
+        if address.endswith(".images") and bucket["deletion_policy"] != "PREVENT":
+            yield f"Terraform may delete {address}"
         if bucket["public_access_prevention"] != "enforced":
             yield f"{address} can be made public"
         if not bucket["uniform_bucket_level_access"]:
@@ -56,6 +58,33 @@ def roles_are_narrow(deployed: Deployed) -> Iterator[str]:
         members = {values.get("member"), *(values.get("members") or ())}
         if members & ANYONE and values.get("role") != "roles/run.invoker":
             yield f"{address} gives {values['role']} to anyone"
+
+
+def builds_may_read_the_source(deployed: Deployed) -> Iterator[str]:
+    """Each runs as an account of its own, on a copy in a bucket that Cloud Functions names."""
+    (project,) = deployed.of("google_project").values()
+    builder = deployed.of("google_service_account")["google_service_account.builder"]
+    may = deployed.of("google_project_iam_member")["google_project_iam_member.builder_source"]
+    for address, function in deployed.of("google_cloudfunctions2_function").items():
+        copies = f"gcf-v2-sources-{project['number']}-{function['location']}"
+        if function["build_config"][0]["service_account"] != builder["id"]:
+            yield f"{address} is built by somebody else"
+        if may["member"] != builder["member"] or may["role"] != "roles/storage.objectViewer":
+            yield "no build can read its source"
+        if [c["expression"] for c in may["condition"]] != [
+            f'resource.name.startsWith("projects/_/buckets/{copies}")'
+        ]:
+            yield f"builds can read more, or less, than {copies}"
+
+
+def functions_fit_a_new_project(deployed: Deployed) -> Iterator[str]:
+    """20 vCPUs and 40 GiB in a region (Cloud Run's quotas CpuAllocPerProjectRegion and
+    MemAllocPerProjectRegion of new billing accounts, seen in 2026)."""
+    for name, service in deployed.functions().items():
+        most, memory = service["max_instance_count"], service["available_memory"]
+        gib = float(memory.removesuffix("Gi")) if memory.endswith("Gi") else 1.0
+        if most * float(service["available_cpu"]) > 20 or most * gib > 40:
+            yield f"{name} may need more than a new project has"
 
 
 def functions_run_as_themselves(deployed: Deployed) -> Iterator[str]:
@@ -216,8 +245,10 @@ def values_are_possible(deployed: Deployed) -> Iterator[str]:
 PROMISES: tuple[Promise, ...] = (
     *EVENT_PROMISES,
     buckets_are_private,
+    builds_may_read_the_source,
     callers_may_wait,
     functions_are_those_of_main,
+    functions_fit_a_new_project,
     functions_run_as_themselves,
     outputs_are_of_what_is_deployed,
     records_are_indexed,
