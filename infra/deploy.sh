@@ -23,6 +23,9 @@ agree() {
   case "$answer" in y | Y | yes) ;; *) stop "not agreed to, so it was left at that" ;; esac
 }
 
+# gcloud has questions of its own, such as whether to install what a command needs.
+[ "${YES:-}" != 1 ] || export CLOUDSDK_CORE_DISABLE_PROMPTS=1
+
 [ -n "${PROJECT:-}" ] || stop "which project? make deploy PROJECT=my-project"
 for tool in gcloud terraform; do
   command -v "$tool" >/dev/null || stop "there is no $tool on this machine: it has to be installed"
@@ -34,56 +37,93 @@ gcloud auth application-default print-access-token >/dev/null 2>&1 ||
 
 bucket=$PROJECT-darkroom-state
 built=infra/.build
+mkdir -p "$built"
 variables=(-var "project=$PROJECT")
 # Given here, they come before those in terraform.tfvars.
 [ -z "${REGION:-}" ] || variables+=(-var "region=$REGION")
 [ -z "${PROVIDERS:-}" ] || variables+=(-var "enabled_providers=$PROVIDERS")
 
+# What an expression is, or nothing while nobody knows. Terraform speaks of locks between the lines.
 evaluated() {
-  terraform -chdir=infra console "${variables[@]}" <<<"$1" | tail -n 1 | tr -d '"'
+  terraform -chdir=infra console "${variables[@]}" <<<"\"=\${$1}=\"" | sed -n 's/^"=\(.*\)="$/\1/p'
+}
+
+# Puts what gcloud finds into $found; fails where it says that there is no such thing. Whatever else
+# goes wrong does not say so.
+look_up() {
+  found=$(gcloud "$@" 2>"$built/gcloud.txt") && return
+  ! grep -qE 'not found: 404|HTTPError 404|NOT_FOUND|SERVICE_DISABLED' "$built/gcloud.txt" || return 1
+  cat "$built/gcloud.txt" >&2
+  stop "gcloud $1 $2 failed, so nothing goes on from there"
 }
 
 # The state of a secret's newest version, or nothing; fails where there is no such secret.
 newest() {
-  gcloud secrets versions list "$1" --project="$PROJECT" --sort-by=~createTime --limit=1 \
+  look_up secrets versions list "$1" --project="$PROJECT" --sort-by=~createTime --limit=1 \
     --format='value(state)'
 }
 
 set_up() {
+  local region number
   agree "Set up $PROJECT for Terraform: some APIs, and gs://$bucket?"
   gcloud services enable --project="$PROJECT" cloudresourcemanager.googleapis.com \
     eventarc.googleapis.com pubsub.googleapis.com serviceusage.googleapis.com storage.googleapis.com
   for service in eventarc pubsub; do
     gcloud beta services identity create --project="$PROJECT" --service="$service.googleapis.com"
   done
+  # It would come with Eventarc's first use, minutes too late for that.
+  number=$(gcloud projects describe "$PROJECT" --format='value(projectNumber)')
+  gcloud projects add-iam-policy-binding "$PROJECT" --role=roles/eventarc.serviceAgent \
+    --member="serviceAccount:service-$number@gcp-sa-eventarc.iam.gserviceaccount.com" \
+    --condition=None --format=none
+  region=${REGION:-}
+  if [ -z "$region" ] && [ -e infra/terraform.tfvars ]; then
+    region=$(sed -n 's/^[[:space:]]*region[[:space:]]*=[[:space:]]*"\([^"]*\)".*/\1/p' infra/terraform.tfvars)
+  fi
   # Last: that it is there says that the rest was done.
   gcloud storage buckets create "gs://$bucket" --project="$PROJECT" \
-    --location="${REGION:-us-central1}" --uniform-bucket-level-access --public-access-prevention
+    --location="${region:-us-central1}" --uniform-bucket-level-access --public-access-prevention
 }
 
-# A function needs its secrets' values to start, so these come before everything else.
-make_secrets() {
+# What a function needs to be built and to start: its secrets' values, and rights that have arrived.
+first=(
+  google_artifact_registry_repository_iam_member.builder
+  google_project_iam_member.builder
+  google_project_iam_member.builder_source
+  google_project_iam_member.eventarc
+  google_project_iam_member.function
+  google_project_iam_member.storage_agent
+  google_project_iam_member.vertex
+  google_secret_manager_secret.secret
+  google_secret_manager_secret_iam_member.function
+  google_storage_bucket_iam_member.builder
+)
+
+make_first() {
+  agree "Make in $PROJECT what comes before the functions: secrets, accounts, and their rights?"
   terraform -chdir=infra apply -input=false -auto-approve -lock-timeout=300s "${variables[@]}" \
-    -target=google_secret_manager_secret.secret
+    "${first[@]/#/-target=}" || stop "made in part: do the same again"
+  printf 'Waiting two minutes, as rights take some to arrive: functions would fail without them.\n'
+  sleep 120
 }
 
 check_secrets() {
-  local secret version missing=
+  local secret missing=
   for secret in "$@"; do
-    newest "$secret" >/dev/null 2>&1 || {
-      make_secrets
+    newest "$secret" || {
+      make_first
       break
     }
   done
-  version=$(newest DARKROOM_SIGNING_SECRET)
+  newest DARKROOM_SIGNING_SECRET || stop "there is no secret DARKROOM_SIGNING_SECRET"
   # Only where there was none: another ends all links, and changes what webhooks are signed with.
-  if [ -z "$version" ]; then
+  if [ -z "$found" ]; then
     head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' |
       gcloud secrets versions add DARKROOM_SIGNING_SECRET --project="$PROJECT" --data-file=-
   fi
   for secret in "$@"; do
-    version=$(newest "$secret")
-    case "$version" in ENABLED | enabled) ;; *) missing="$missing $secret" ;; esac
+    newest "$secret" || true
+    case "$found" in ENABLED | enabled) ;; *) missing="$missing $secret" ;; esac
   done
   [ -n "$missing" ] || return 0
   printf 'deploy: functions do not start without an enabled version of their secrets. Add:\n' >&2
@@ -99,7 +139,8 @@ check_region() {
   local there
   there=$(evaluated 'lower(google_storage_bucket.images.location)')
   case "$there" in
-    "$1" | "(known after apply)") ;;
+    "") ;; # there is no data yet
+    "$1") ;;
     *) stop "the data of $PROJECT lies in $there, not in $1: give REGION=$there" ;;
   esac
 }
@@ -107,16 +148,15 @@ check_region() {
 say "Check"
 make check
 
-versioned=$(gcloud storage buckets describe "gs://$bucket" --format='value(versioning_enabled)' \
-  2>/dev/null) || set_up
-[ "$versioned" = True ] || gcloud storage buckets update "gs://$bucket" --versioning
+look_up storage buckets describe "gs://$bucket" --format='value(versioning_enabled)' || set_up
+[ "$found" = True ] || gcloud storage buckets update "gs://$bucket" --versioning
 
 say "Init"
 # Whose quota the calls of a person's own credentials count against.
 export GOOGLE_CLOUD_QUOTA_PROJECT=$PROJECT TF_IN_AUTOMATION=1
-mkdir -p "$built"
 terraform -chdir=infra init -input=false -reconfigure -backend-config="bucket=$bucket"
 named=$(evaluated 'join(" ", concat([var.region], sort(distinct(flatten(values(local.mounts))))))')
+[ -n "$named" ] || stop "Terraform does not say where it deploys to, and with which secrets"
 read -r region mounted <<<"$named"
 check_region "$region"
 # shellcheck disable=SC2086 # one word each
@@ -136,7 +176,8 @@ case "$changes" in
     agree "Apply this to $PROJECT?"
     say "Apply"
     terraform -chdir=infra apply -input=false -lock-timeout=300s release.tfplan ||
-      stop "applied in part. Do the same again: in a new project, rights take minutes to arrive"
+      stop "applied in part. In a new project rights take minutes to arrive: do the same again." \
+        "If functions were being updated, first set rebuild in infra/terraform.tfvars to another text"
     ;;
   *) stop "there is no plan, and nothing was changed" ;;
 esac

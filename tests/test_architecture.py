@@ -7,7 +7,6 @@ import functools
 import importlib.metadata
 import re
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 import main
 from shared.catalogue import load
 from shared.providers.registry import ADAPTERS
+from tests import tree
 
 pytestmark = pytest.mark.thorough
 
@@ -246,8 +246,7 @@ def test_a_test_that_leaves_this_machine_fails() -> None:
 
 
 def test_nothing_of_one_machine_is_written_down() -> None:
-    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True)
-    for path in map(Path, listed.stdout.splitlines()):
+    for path in map(Path, tree.files()):
         if path == Path("tests/test_architecture.py") or not path.exists():
             continue
         found = re.search(rb"/(root|home|work)/\w|\b(TODO|FIXME|XXX)\b", path.read_bytes())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import fnmatch
 import re
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from shared.body import GenerateBody
 from shared.records.firestore import INDEXES, TTL, UNINDEXED
 from shared.settings import Settings
+from tests import tree
 from tests.infra.deployed import PRIVATE, Deployed, Promise
 from tests.infra.event_promises import EVENT_PROMISES
 from tests.infra.terraform import INFRA, impossible
@@ -208,8 +208,7 @@ def callers_may_wait(deployed: Deployed) -> Iterator[str]:
 def source_is_what_runs(deployed: Deployed) -> Iterator[str]:
     (archive,) = deployed.of("archive_file").values()
     patterns = archive["excludes"]
-    tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
-    names = {path.partition("/")[0] for path in tracked}
+    names = {path.partition("/")[0] for path in tree.files()}
     top = {name for name in names if not excluded(name, patterns)}
     if excluded(".", patterns):
         yield "the folder itself is left out"

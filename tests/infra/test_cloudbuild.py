@@ -13,12 +13,14 @@ import yaml
 from google.cloud.devtools import cloudbuild_v1
 from google.protobuf import json_format  # type: ignore[import-untyped]
 
+from tests import tree
+
 pytestmark = pytest.mark.thorough
 
 FILE = Path(__file__).parents[2] / "cloudbuild.yaml"
 GIVEN = {"PROJECT_ID"}
 """Substitutions that Cloud Build makes itself."""
-ORDER = ["check", "init", "plan", "apply", "outputs", "smoke"]
+ORDER = ["settings", "check", "init", "plan", "apply", "outputs", "smoke"]
 
 
 @pytest.fixture
@@ -57,10 +59,11 @@ def test_the_api_knows_every_field(build: dict[str, Any]) -> None:
         read_by_the_api(build)
 
 
-def test_every_substitution_is_declared_and_used(build: dict[str, Any]) -> None:
+def test_only_what_cloud_build_knows_by_itself_is_put_in(build: dict[str, Any]) -> None:
     code = re.sub(r"#.*", "", FILE.read_text()).replace("$$", "")
     used = set(re.findall(r"\$\{?([A-Z_]+)", code))
-    assert used == GIVEN | set(build["substitutions"])
+    assert used == GIVEN
+    assert "substitutions" not in build, "they would lose against terraform.tfvars"
     assert not re.search(r"\$(?!\{?[A-Z_])", code), "Cloud Build refuses a lone dollar"
 
 
@@ -79,6 +82,49 @@ def test_the_saved_plan_is_applied(build: dict[str, Any]) -> None:
     terraform = [steps[name] for name in ("init", "plan", "apply", "outputs")]
     assert {step["dir"] for step in terraform} == {"infra"}
     assert len({step["name"] for step in terraform}) == 1, "a plan is for one version of Terraform"
+
+
+@pytest.mark.parametrize(
+    ("written", "missing"),
+    [
+        (None, "enabled_providers"),
+        ('region = "us-central1"\n', "enabled_providers"),
+        ('enabled_providers = ["GEMINI"]\n# region = "a"\n', "region"),
+        ('enabled_providers=[]\n  region   = "us-central1"\n', None),
+    ],
+)
+def test_without_settings_nothing_begins(
+    build: dict[str, Any], tmp_path: Path, written: str | None, missing: str | None
+) -> None:
+    step = build["steps"][0]
+    (tmp_path / step["dir"]).mkdir()
+    if written is not None:
+        (tmp_path / step["dir"] / "terraform.tfvars").write_text(written)
+    command = [step["entrypoint"], *(arg.replace("$$", "$") for arg in step["args"])]
+    done = subprocess.run(
+        command, cwd=tmp_path / step["dir"], capture_output=True, text=True, check=False
+    )
+    said = f"infra/terraform.tfvars has to say {missing}: write it there, and commit it\n"
+    assert (done.returncode, done.stderr) == ((1, said) if missing else (0, ""))
+
+
+def test_each_project_is_planned_for_itself(build: dict[str, Any]) -> None:
+    steps = {step["id"]: step for step in build["steps"]}
+    assert "-var=project=${PROJECT_ID}" in steps["plan"]["args"]
+    assert "-backend-config=bucket=${PROJECT_ID}-darkroom-state" in steps["init"]["args"]
+    set_elsewhere = {entry for step in steps.values() for entry in step.get("env", [])}
+    assert set_elsewhere == {"CI=true", "TF_IN_AUTOMATION=1"}
+
+
+def test_what_is_uploaded_is_the_repository_and_its_settings() -> None:
+    file = FILE.parent / ".gcloudignore"
+    assert file.read_text().splitlines()[-1] == "#!include:.gitignore"
+    ignored = tree.patterns(file) + tree.patterns(FILE.parent / ".gitignore")
+    for made in ("infra/.build/", "infra/.terraform/", "infra/release.tfplan", ".venv/", ".git"):
+        assert tree.named(made, ignored), made
+    for path in ("infra/terraform.tfvars", *tree.files()):
+        folders = [f"{folder}/" for folder in Path(path).parents]
+        assert not [p for p in (path, *folders) if tree.named(p, ignored)], path
 
 
 def test_the_smoke_test_gets_what_was_applied(build: dict[str, Any]) -> None:

@@ -21,33 +21,41 @@ pytestmark = pytest.mark.thorough
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "infra" / "deploy.sh"
 DONE_S = 60.0
-TOOLS = ("bash", "cat", "dirname", "env", "grep", "head", "mkdir", "od", "sh", "tail", "tr")
+TOOLS = ("bash", "cat", "dirname", "env", "grep", "head", "mkdir", "od", "sed", "sh", "tail", "tr")
 
 GCLOUD = """
+fail() { echo "ERROR: (gcloud) $*" >&2; exit 1; }
 case "$*" in
   "auth application-default print-access-token") test ! -e "$CLOUD/logged_out" ;;
+  "projects describe my-project "*projectNumber*) echo 123456 ;;
   "projects describe my-project "*) ;;
   "projects describe "*) echo "ERROR: no such project" >&2; exit 1 ;;
-  "storage buckets describe "*) cat "$CLOUD/bucket" ;;
+  "storage buckets describe "*) test ! -e "$CLOUD/denied" || fail "HTTPError 403: denied"
+    cat "$CLOUD/bucket" || fail "$4 not found: 404." ;;
   "storage buckets create "*) : >"$CLOUD/bucket" ;;
   "storage buckets update "*) echo True >"$CLOUD/bucket" ;;
-  "secrets versions list "*) tail -n 1 "$CLOUD/secrets/$4" ;;
+  "secrets versions list "*) test ! -e "$CLOUD/hidden" || fail "PERMISSION_DENIED: hidden"
+    tail -n 1 "$CLOUD/secrets/$4" || fail "NOT_FOUND: Secret [$4] not found." ;;
   "secrets versions add "*) cat >"$CLOUD/value"; echo ENABLED >>"$CLOUD/secrets/$4" ;;
-  "services enable "* | "beta services identity create "*) ;;
+  "beta services identity create "*) echo "$CLOUDSDK_CORE_DISABLE_PROMPTS" >"$CLOUD/silent" ;;
+  "services enable "* | "projects add-iam-policy-binding "*) ;;
   *) exit 64 ;;
 esac
 """
 TERRAFORM = """
 case "$2 $*" in
-  "console "*) case "$(cat)" in
-    *location*) cat "$CLOUD/location" ;;
-    *) echo '"us-central1 DARKROOM_SIGNING_SECRET GEMINI_API_KEY"' ;;
-  esac ;;
+  "console "*) asked=$(cat)
+    echo "Acquiring state lock. This may take a few moments..."
+    case "$asked" in
+      *location*) cat "$CLOUD/location" ;;
+      *) cat "$CLOUD/named" ;;
+    esac
+    echo "Releasing state lock. This may take a few moments..." ;;
   "apply "*-target=*) for secret in DARKROOM_SIGNING_SECRET GEMINI_API_KEY; do
     mkdir -p "$CLOUD/secrets"; : >>"$CLOUD/secrets/$secret"
   done ;;
   "plan "*) cat "$CLOUD/plan"; exit "$(cat "$CLOUD/plan_code")" ;;
-  "apply "*) echo '"us-central1"' >"$CLOUD/location"; exit "$(cat "$CLOUD/apply_code")" ;;
+  "apply "*) echo '"=us-central1="' >"$CLOUD/location"; exit "$(cat "$CLOUD/apply_code")" ;;
   "output "*) echo '{"GOOGLE_CLOUD_PROJECT": "my-project", "DARKROOM_BUCKET": "a b"}' ;;
   "init "*) ;;
   *) exit 64 ;;
@@ -58,6 +66,7 @@ if [ "$1" = -c ]; then exec "{python}" "$@"; fi
 cat "$3" >"$CLOUD/smoked"
 exit "$(cat "$CLOUD/smoke_code")"
 """
+NAMED = '"=us-central1 DARKROOM_SIGNING_SECRET GEMINI_API_KEY="'
 PLAN = """
   # data.google_project.here will be read during apply
   # google_pubsub_topic.sweep will be created
@@ -96,7 +105,9 @@ class Machine:
         self.stand_in(self.bin / "terraform", TERRAFORM)
         self.stand_in(self.bin / "make", 'test ! -e "$CLOUD/broken"')
         self.stand_in(self.folder / ".venv/bin/python", PYTHON.replace("{python}", sys.executable))
-        self.set(location="(known after apply)", plan=PLAN, plan_code=2, apply_code=0, smoke_code=0)
+        self.stand_in(self.bin / "sleep", "")
+        self.set(location="(known after apply)", named=NAMED, plan=PLAN)
+        self.set(plan_code=2, apply_code=0, smoke_code=0)
 
     def stand_in(self, program: Path, does: str) -> None:
         program.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +151,7 @@ def machine(tmp_path: Path) -> Machine:
 @pytest.fixture
 def deployed(machine: Machine) -> Machine:
     """The project has been deployed to before."""
-    machine.set(bucket=True, location='"us-central1"')
+    machine.set(bucket=True, location='"=us-central1="')
     machine.give("DARKROOM_SIGNING_SECRET", "ENABLED")
     machine.give("GEMINI_API_KEY", "ENABLED")
     return machine
@@ -203,11 +214,19 @@ def test_a_new_project_is_set_up_first(machine: Machine) -> None:
     (services,) = done.called("^gcloud services enable .*serviceusage")
     identities = done.called("^gcloud beta services identity create .*(eventarc|pubsub)")
     (made,) = done.called("^gcloud storage buckets create")
+    (agent,) = done.called(
+        "^gcloud projects add-iam-policy-binding my-project --role=roles/eventarc.serviceAgent "
+        "--member=serviceAccount:service-123456@gcp-sa-eventarc.iam.gserviceaccount.com "
+        "--condition=None"
+    )
     (versioned,) = done.called("^gcloud storage buckets update .*--versioning")
     (init,) = done.called("init")
-    (containers,) = done.called("-target=google_secret_manager_secret.secret")
+    (first,) = done.called("-target=google_secret_manager_secret.secret")
+    (waited,) = done.called("^sleep 120$")
     (signing,) = done.called("^gcloud secrets versions add DARKROOM_SIGNING_SECRET")
-    assert services < identities[0] < identities[1] < made < versioned < init < containers < signing
+    assert services < identities[0] < identities[1] < agent < made < versioned < init
+    assert init < first < waited < signing
+    assert "rights take some to arrive" in done.out
     for safe in (
         "--location=us-central1",
         "--uniform-bucket-level-access",
@@ -220,7 +239,7 @@ def test_a_new_project_is_set_up_first(machine: Machine) -> None:
     machine.give("GEMINI_API_KEY", "ENABLED")
     again = machine.deploy()
     assert again.code == 0, again.out
-    assert not again.called(" (enable|create|update|add) |-target"), "that has been done"
+    assert not again.called(" (enable|create|update|add) |-target|sleep"), "that has been done"
     assert machine.deploy().code == 0, "the data lies where the first one put it"
 
 
@@ -240,11 +259,10 @@ def test_a_signing_secret_that_is_there_is_never_replaced(deployed: Machine) -> 
     done = deployed.deploy()
     assert done.code == 1
     assert not done.called("versions add")
-    deployed.stand_in(
-        deployed.bin / "gcloud",
-        GCLOUD.replace('"secrets versions list "*) ', '"secrets versions list "*) exit 1; '),
-    )
-    assert not deployed.deploy().called("versions add"), "who may not look does not add"
+    deployed.set(hidden=True)
+    done = deployed.deploy()
+    assert "PERMISSION_DENIED: hidden\ndeploy: gcloud secrets versions failed" in done.out
+    assert not done.called("-target|versions add"), "who may not look does not add"
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
@@ -259,12 +277,19 @@ def test_a_new_project_is_asked_for(machine: Machine) -> None:
     done = machine.deploy("n\n")
     assert done.code == 1
     assert not done.called("services enable|create|init")
+    done = machine.deploy("y\nn\n")
+    assert done.code == 1
+    assert not done.called("-target|sleep|versions add")
 
 
 def test_yes_asks_nothing(deployed: Machine) -> None:
     done = deployed.deploy("", YES="1")
     assert done.code == 0
     assert "[y/N]" not in done.out
+    for answers, given, silent in (("y\n" * 9, {}, ""), ("", {"YES": "1"}, "1")):
+        (deployed.cloud / "bucket").unlink()
+        assert deployed.deploy(answers, **given).code == 0
+        assert (deployed.cloud / "silent").read_text().strip() == silent, "nor does gcloud"
 
 
 def test_what_is_as_it_should_be_is_only_smoked(deployed: Machine) -> None:
@@ -284,7 +309,10 @@ def test_what_is_as_it_should_be_is_only_smoked(deployed: Machine) -> None:
         ({"plan_code": 1}, "deploy: there is no plan, and nothing was changed\n", "apply|smoke"),
         ({"apply_code": 1}, "deploy: applied in part", "smoke"),
         ({"smoke_code": 1}, "deploy: it is deployed, but does not work", "python -c"),
-        ({"location": '"europe-west1"'}, "give REGION=europe-west1\n", "plan|apply|smoke"),
+        ({"location": '"=europe-west1="'}, "give REGION=europe-west1\n", "plan|apply|smoke"),
+        ({"apply_code": 1}, "set rebuild in infra/terraform.tfvars", "smoke"),
+        ({"denied": ""}, "ERROR: (gcloud) HTTPError 403: denied\ndeploy: ", " create |terraform"),
+        ({"named": "(known after apply)"}, "deploy: Terraform does not say", "secrets|plan"),
     ],
 )
 def test_it_stops_where_something_fails(
@@ -324,6 +352,44 @@ def test_only_what_was_given_comes_before_the_operators_file(deployed: Machine) 
             assert "enabled_providers" in call, "what is mounted depends on it"
 
 
+@pytest.mark.parametrize(
+    ("written", "given", "place"),
+    [
+        (None, {}, "us-central1"),
+        ('project = "p"\n', {}, "us-central1"),
+        ('# region = "a"\n  region   = "europe-west1" # Belgium\n', {}, "europe-west1"),
+        ('region = "europe-west1"\n', {"REGION": "us-east1"}, "us-east1"),
+    ],
+)
+def test_the_state_lies_where_everything_does(
+    machine: Machine, written: str | None, given: dict[str, str], place: str
+) -> None:
+    if written is not None:
+        (machine.folder / "infra" / "terraform.tfvars").write_text(written)
+    done = machine.deploy("y\nn\n", **given)
+    (made,) = [call for call in done.calls if "buckets create" in call]
+    assert f"--location={place} " in made
+
+
+def test_what_comes_first_is_what_functions_wait_for() -> None:
+    (block,) = re.findall(r"^first=\(\n(.*?)^\)", SCRIPT.read_text(), re.S | re.M)
+    first = set(block.split())
+    declared = {
+        f"{kind}.{name}"
+        for file in SCRIPT.parent.glob("*.tf")
+        for kind, name in re.findall(r'^resource "(\w+)" "(\w+)"', file.read_text(), re.M)
+    }
+    assert first <= declared, first - declared
+    functions = (SCRIPT.parent / "functions.tf").read_text()
+    (waited,) = re.findall(
+        r'^resource "google_cloudfunctions2_function".*?^  depends_on = \[\n(.*?)\]', functions,
+        re.S | re.M,
+    )  # fmt: skip
+    rights = {name for name in declared if name.startswith("google_project_iam_member.")}
+    needed = {"google_secret_manager_secret.secret", *re.findall(r"[\w.]+", waited), *rights}
+    assert first == needed, first ^ needed
+
+
 def test_shells_and_shellcheck_have_nothing_against_it() -> None:
     done = subprocess.run(["bash", "-n", SCRIPT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -341,21 +407,28 @@ def test_the_real_terraform_answers_what_is_asked_of_it(tmp_path: Path) -> None:
     versions.write_text(
         re.sub(r'  backend "gcs" \{.*?\n  \}\n', "", versions.read_text(), flags=re.S)
     )
-    asked = re.findall(r"evaluated '(.+)'", SCRIPT.read_text())
-    given = ["-var", "project=my-project", "-var", 'enabled_providers=["GEMINI"]']
-    answers = [
-        subprocess.run(
-            [sys.executable, "-c", terraform._RUN, "console", str(real.folder), *given],
-            env=dict(real.env),
-            input=f"{expression}\n",
-            capture_output=True,
-            text=True,
-            timeout=DONE_S,
-            check=True,
-        ).stdout
-        for expression in asked
-    ]
-    assert sorted(answers) == [
-        '"us-central1 DARKROOM_SIGNING_SECRET GEMINI_API_KEY"\n',
-        "(known after apply)\n",
+    script = SCRIPT.read_text()
+    (evaluated,) = re.findall(r"^evaluated\(\) \{.*?^\}", script, re.S | re.M)
+    asked = re.findall(r"evaluated '.+'", script)
+    (real.folder / "run.py").write_text(terraform._RUN)
+    program = f"""
+        set -euo pipefail
+        terraform() {{ shift; command=$1; shift; "$PYTHON" run.py "$command" . "$@"; }}
+        variables=(-var project=my-project -var 'enabled_providers=["GEMINI"]')
+        {evaluated}
+        {"; ".join(f'printf "<%s>" "$({call})"' for call in asked)}
+    """
+    done = subprocess.run(
+        ["bash", "-c", program],
+        cwd=real.folder,
+        env={**real.env, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=DONE_S,
+        check=True,
+    )
+    assert sorted(done.stdout.split(">")) == [
+        "",
+        "<",
+        "<us-central1 DARKROOM_SIGNING_SECRET GEMINI_API_KEY",
     ]
