@@ -2,6 +2,11 @@ variable "alert_emails" {
   description = "Who is told when events have failed too often, e.g. [\"ops@app.example\"]; nobody: the console shows it."
   type        = set(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for email in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", email))])
+    error_message = "Each is an address such as ops@app.example."
+  }
 }
 
 variable "alert_error_percent" {
@@ -89,6 +94,11 @@ variable "database" {
   description = "The Firestore database's id. A database of its own keeps other applications of the project out."
   type        = string
   default     = "darkroom"
+
+  validation {
+    condition     = var.database == "(default)" || can(regex("^[a-z][a-z0-9-]{2,61}[a-z0-9]$", var.database))
+    error_message = "A database id has 4 to 63 lower-case letters, digits and hyphens, or is (default)."
+  }
 }
 
 variable "domain" {
@@ -179,6 +189,12 @@ variable "region" {
   description = "Where everything runs and lies; it cannot be changed later without losing the data."
   type        = string
   default     = "us-central1"
+
+  validation {
+    # Functions run in regions only, and Eventarc wants the bucket's and the function's to be the same.
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]{1,2}$", var.region))
+    error_message = "A region such as us-central1, neither a zone nor a multi-region."
+  }
 }
 
 variable "requests_per_minute" {
@@ -206,6 +222,20 @@ variable "sizes" {
   validation {
     condition     = length(setsubtract(keys(var.sizes), keys(local.functions))) == 0
     error_message = "Known functions: ${join(", ", keys(local.functions))}."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for size in values(var.sizes) : [
+        size.concurrency == null ? true : size.concurrency >= 1 && size.concurrency <= 1000,
+        size.max_instances == null ? true : size.max_instances >= 1,
+        size.min_instances == null ? true : size.min_instances >= 0,
+        size.memory == null ? true : can(regex("^[0-9]+(Mi|Gi)$", size.memory)),
+        # Less than one serves a request at a time only.
+        size.cpu == null ? true : contains(["1", "2", "4", "8"], size.cpu),
+      ]
+    ]))
+    error_message = "concurrency is 1 to 1000, cpu 1, 2, 4 or 8, memory such as 512Mi or 4Gi, and there is at least one instance at most."
   }
 }
 

@@ -90,6 +90,19 @@ run "ready_without_a_domain" {
   expect_failures = [var.domain_ready]
 }
 
+run "values_that_google_would_refuse" {
+  command = plan
+
+  variables {
+    alert_emails = ["ops"]
+    database     = "Darkroom"
+    region       = "us"
+    sizes        = { generate = { cpu = "0.5" } }
+  }
+
+  expect_failures = [var.alert_emails, var.database, var.region, var.sizes]
+}
+
 run "size_of_no_function" {
   command = plan
 
