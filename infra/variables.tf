@@ -34,7 +34,7 @@ variable "alert_latency_s" {
 variable "alert_spend_usd" {
   description = "Somebody is told when a day's calls have cost more than this at the providers; null: never."
   type        = number
-  default     = null
+  default     = 100
 
   validation {
     condition     = var.alert_spend_usd == null ? true : var.alert_spend_usd > 0

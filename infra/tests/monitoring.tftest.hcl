@@ -9,6 +9,10 @@ variables {
 run "nobody_is_told" {
   command = plan
 
+  variables {
+    alert_spend_usd = null
+  }
+
   assert {
     condition     = length(google_billing_budget.month) == 0
     error_message = "Without a billing account there is nothing to set a budget on."
