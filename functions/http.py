@@ -305,7 +305,8 @@ def note(error: DarkroomError) -> None:
     """Log an error of this call."""
     log.event(
         "request.refused",
-        severity="ERROR" if error.status >= 500 else "INFO",
+        # A fault of ours has its line already, with a traceback.
+        severity="WARNING" if error.status >= 500 else "INFO",
         code=error.code,
         param=error.param,
         private=error.private,

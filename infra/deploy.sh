@@ -145,6 +145,17 @@ check_region() {
   esac
 }
 
+# PROVIDERS that were given once and are forgotten now would take their keys away.
+check_keys() {
+  local secret lost=
+  for secret in $(evaluated 'join(" ", [for key in keys(google_secret_manager_secret_iam_member.function) : split(" ", key)[1]])'); do
+    case " $* $lost " in *" $secret "*) ;; *) lost="$lost $secret" ;; esac
+  done
+  [ -z "$lost" ] || [ -n "${PROVIDERS:-}" ] ||
+    grep -qs '^[[:space:]]*enabled_providers[[:space:]]*=' infra/terraform.tfvars ||
+    stop "functions would lose$lost: write enabled_providers into infra/terraform.tfvars"
+}
+
 say "Check"
 make check
 
@@ -160,6 +171,8 @@ named=$(evaluated 'join(" ", concat([var.region], sort(distinct(flatten(values(l
 read -r region mounted <<<"$named"
 check_region "$region"
 # shellcheck disable=SC2086 # one word each
+check_keys $mounted
+# shellcheck disable=SC2086
 check_secrets $mounted
 
 say "Plan"

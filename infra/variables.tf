@@ -1,5 +1,5 @@
 variable "alert_emails" {
-  description = "Who is told when events have failed too often, e.g. [\"ops@app.example\"]; nobody: the console shows it."
+  description = "Whom the alerts and the budget tell, e.g. [\"ops@app.example\"]; nobody: the console shows it."
   type        = set(string)
   default     = []
 

@@ -59,7 +59,7 @@ async def _put(app: App, image: Image, picture: Picture, route: Route) -> tuple[
             await app.storage.put(image.name, picture.data, picture.content_type, labels)
             break
         except Exception as error:
-            log.event("storage.put_failed", severity="ERROR", private=repr(error))
+            log.event("storage.put_failed", severity="WARNING", private=repr(error))
             if attempt == _STORE_TRIES:
                 raise
             await app.sleep(2.0 ** (attempt - 1))

@@ -37,6 +37,7 @@ from shared.domain import (
 from shared.errors import (
     IdempotencyConflict,
     InProgress,
+    Internal,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
@@ -162,13 +163,22 @@ async def _admit(app: App, ask: Ask, request_id: str, deadline: float) -> Admitt
     if earlier is not None:
         ending = _done(Answer(await settle_from_cache(app, record, earlier)))
     elif ask.deferred:
-        await queued.enqueue(app, record, request)
-        ending = _done(Answer(record))
+        ending = _done(await _enqueued(app, record, request))
     else:
         errand = Errand(record.id, record.sandbox, deadline, ask.sketches)
         ending = app.spawn(record.id, work.finish(app, record, request, routes, errand))
     trimmed = len(request.turns) < (request.max_turns or 0)
     return Admitted(app, ask, record, standing, ending, deadline, trimmed=trimmed)
+
+
+async def _enqueued(app: App, record: Record, request: ImageRequest) -> Answer:
+    """What could not be kept for later has failed now, and holds nothing."""
+    try:
+        await queued.enqueue(app, record, request)
+    except Exception as error:
+        log.crash("request.not_queued", error)
+        return await work.fail(app, record, Internal("Something broke here. Nothing was charged."))
+    return Answer(record)
 
 
 async def _loaded(app: App, ask: Ask, deadline: float) -> ImageRequest:

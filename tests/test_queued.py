@@ -354,3 +354,26 @@ def test_a_task_is_cancelled_while_it_is_worked_at(tmp_path: Path) -> None:
 
     task = httpx.Response(200, json={"task_id": "t-1", "created_at": "2026-11-21T10:00:00Z"})
     play(tmp_path, story, task, env=STUDIO)
+
+
+def test_what_cannot_be_kept_for_later_has_failed_and_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key()
+        before = await darkroom.balance_micros(key)
+
+        async def broken(*_: object) -> bool:
+            raise OSError("the bucket is gone")
+
+        monkeypatch.setattr(darkroom.app.storage, "put", broken)
+        answer = await darkroom.post("/generate", CUP, key, prefer="respond-async")
+        assert answer.status_code == 500
+        request_id = answer.headers["x-request-id"]
+        assert (await seen(darkroom, request_id, key))["status"] == "failed"
+        assert await darkroom.balance_micros(key) == before
+        await told(darkroom, request_id, key)
+        assert darkroom.upstream.calls == []
+        await darkroom.check()
+
+    play(tmp_path, story, picture())

@@ -19,6 +19,13 @@ run "least" {
   }
 
   assert {
+    condition = keys(local.options) == [
+      "DARKROOM_BLOCKLIST", "DARKROOM_CATALOGUE", "DARKROOM_CORS_ORIGINS", "DARKROOM_PROVIDERS", "VERTEX_LOCATION",
+    ]
+    error_message = "An option that shared/settings.py does not know by its name does nothing."
+  }
+
+  assert {
     condition     = length(google_storage_bucket.images.cors) + length(google_storage_bucket.uploads.cors) == 0
     error_message = "Without origins no page may upload."
   }

@@ -86,8 +86,9 @@ LINES = (
     Line("Firestore: writes", "6 a picture; $0.09 per 100,000", lambda n: 6 * n * 0.09e-5),
     Line(
         "Firestore: storage",
-        "3.7 kB a picture, for ever: here a year's; $0.15 a GiB, and 11 backups at $0.03",
-        lambda n: 12 * n * RECORD_GIB * (0.15 + 11 * 0.03),
+        "3.7 kB a picture, for ever: here a year's; $0.15 a GiB, as much again for the last week's"
+        " versions, and 11 backups at $0.03",
+        lambda n: 12 * n * RECORD_GIB * (0.15 + 0.15 + 11 * 0.03),
     ),
     Line(
         "Cloud Storage: operations",

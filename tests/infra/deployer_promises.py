@@ -25,7 +25,6 @@ MADE_BY: Mapping[str, str] = {
     "google_compute_region_network_endpoint_group": "compute.loadBalancerAdmin",
     "google_compute_security_policy": "compute.securityAdmin",
     "google_compute_ssl_policy": "compute.loadBalancerAdmin",
-    "google_compute_target_http_proxy": "compute.loadBalancerAdmin",
     "google_compute_target_https_proxy": "compute.loadBalancerAdmin",
     "google_compute_url_map": "compute.loadBalancerAdmin",
     "google_firestore_backup_schedule": "datastore.backupSchedulesAdmin",
@@ -69,6 +68,8 @@ def grantable() -> set[str]:
     condition = yaml.safe_load((INFRA / "deployer_grants.yaml").read_text())["expression"]
     attribute, _, roles = condition.partition(".hasOnly([")
     assert attribute == "api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', [])"
+    # Nothing comes after the list that would let more through.
+    assert re.fullmatch(r"\s*('roles/[^']+',?\s*)+\]\)\s*", roles), roles
     return set(re.findall(r"'(roles/[^']+)'", roles))
 
 

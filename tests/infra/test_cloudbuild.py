@@ -76,6 +76,21 @@ def test_what_is_applied_has_been_checked_and_is_tried_out(build: dict[str, Any]
     )
 
 
+def test_the_checks_are_those_of_make(build: dict[str, Any]) -> None:
+    (check,) = (step for step in build["steps"] if step["id"] == "check")
+    *_, lint, tests = check["args"][-1].strip().splitlines()
+    assert lint == "make setup lint types"
+    assert tests == '.venv/bin/python -m pytest -m "not emulator"'
+    assert check["args"][0] == "-ceu", "and the first that fails ends it"
+
+
+def test_nobody_else_changes_the_state_meanwhile(build: dict[str, Any]) -> None:
+    for step in build["steps"]:
+        if step["id"] in ("plan", "apply"):
+            assert {"-input=false", "-lock-timeout=300s"} <= set(step["args"])
+            assert not any(arg.startswith("-lock=") for arg in step["args"])
+
+
 def test_the_saved_plan_is_applied(build: dict[str, Any]) -> None:
     steps = {step["id"]: step for step in build["steps"]}
     assert steps["plan"]["args"][-1] == f"-out={steps['apply']['args'][-1]}"

@@ -48,6 +48,7 @@ case "$2 $*" in
     echo "Acquiring state lock. This may take a few moments..."
     case "$asked" in
       *location*) cat "$CLOUD/location" ;;
+      *iam_member*) cat "$CLOUD/granted" 2>/dev/null ;;
       *) cat "$CLOUD/named" ;;
     esac
     echo "Releasing state lock. This may take a few moments..." ;;
@@ -163,6 +164,7 @@ SECOND = [
     "make check",
     "gcloud storage buckets describe gs://my-project-darkroom-state",
     "terraform -chdir=infra init .*-backend-config=bucket=my-project-darkroom-state$",
+    "terraform -chdir=infra console",
     "terraform -chdir=infra console",
     "terraform -chdir=infra console",
     "gcloud secrets versions list DARKROOM_SIGNING_SECRET",
@@ -353,6 +355,27 @@ def test_only_what_was_given_comes_before_the_operators_file(deployed: Machine) 
 
 
 @pytest.mark.parametrize(
+    ("written", "given", "code"),
+    [
+        ("", {}, 1),
+        ('region = "us-central1"\n', {}, 1),
+        ("enabled_providers = []\n", {}, 0),
+        ("", {"PROVIDERS": '["GEMINI"]'}, 0),
+    ],
+)
+def test_keys_are_not_taken_away_because_somebody_forgot_to_say_whose(
+    deployed: Machine, written: str, given: dict[str, str], code: int
+) -> None:
+    keys = "DARKROOM_SIGNING_SECRET GEMINI_API_KEY OPENAI_API_KEY OPENAI_API_KEY"
+    deployed.set(granted=f'"={keys}="')
+    (deployed.folder / "infra" / "terraform.tfvars").write_text(written)
+    done = deployed.deploy(**given)
+    assert done.code == code, done.out
+    assert ("functions would lose OPENAI_API_KEY:" in done.out) == bool(code)
+    assert any(" plan " in call for call in done.calls) != bool(code)
+
+
+@pytest.mark.parametrize(
     ("written", "given", "place"),
     [
         (None, {}, "us-central1"),
@@ -429,6 +452,7 @@ def test_the_real_terraform_answers_what_is_asked_of_it(tmp_path: Path) -> None:
     )
     assert sorted(done.stdout.split(">")) == [
         "",
+        "<",
         "<",
         "<us-central1 DARKROOM_SIGNING_SECRET GEMINI_API_KEY",
     ]

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from tests.infra import (
+    constant_mistakes,
+    constant_promises,
     deployer_mistakes,
     deployer_promises,
     edge_mistakes,
     edge_promises,
+    grant_promises,
     mistakes,
     monitoring_mistakes,
     monitoring_promises,
@@ -27,12 +30,15 @@ pytestmark = pytest.mark.infra
 
 PROMISES = (
     *promises.PROMISES,
+    *constant_promises.CONSTANT_PROMISES,
     *deployer_promises.DEPLOYER_PROMISES,
     *edge_promises.EDGE_PROMISES,
+    *grant_promises.GRANT_PROMISES,
     *monitoring_promises.MONITORING_PROMISES,
 )
 MISTAKES = (
     *mistakes.MISTAKES,
+    *constant_mistakes.MISTAKES,
     *deployer_mistakes.MISTAKES,
     *edge_mistakes.MISTAKES,
     *monitoring_mistakes.MISTAKES,
