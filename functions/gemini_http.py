@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from functions import http
 from shared import google_files, log
-from shared.app import new_id
 from shared.domain import Caller, Json
 from shared.errors import DarkroomError, InvalidRequest, PayloadTooLarge
 from shared.surfaces import gemini_errors
@@ -95,7 +94,7 @@ def spoken(handler: http.Handler) -> http.Handler:
 
 def refused(request: Request, error: DarkroomError) -> Response:
     """The answer to what was not let in."""
-    return failed(request, error, {"x-request-id": error.request_id or f"req_{new_id()}"})
+    return failed(request, error, {"x-request-id": http.id_of(error)})
 
 
 def failed(request: Request, error: DarkroomError, headers: Mapping[str, str]) -> Response:

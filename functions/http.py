@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared import json_size, local, log, trace, view
-from shared.app import App, build
+from shared.app import App, build, new_id
 from shared.body import Files
 from shared.domain import Caller, Delivery, Problem
 from shared.errors import (
@@ -311,6 +311,13 @@ def note(error: DarkroomError) -> None:
         param=error.param,
         private=error.private,
     )
+
+
+def id_of(error: DarkroomError) -> str:
+    """The id that an SDK is told of an error, under which the log has it too."""
+    known = error.request_id or log.request_id.get() or f"req_{new_id()}"
+    log.request_id.set(known)
+    return known
 
 
 def refuse(error: DarkroomError) -> Response:

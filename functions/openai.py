@@ -282,7 +282,7 @@ def _problem(request: Request, error: DarkroomError, headers: Mapping[str, str])
 
 def _refused(request: Request, error: DarkroomError) -> Response:
     """The answer to what was not let in."""
-    return _problem(request, error, openai_headers.of_refusal(error, f"req_{new_id()}"))
+    return _problem(request, error, openai_headers.of_refusal(error, http.id_of(error)))
 
 
 APP = http.routes(

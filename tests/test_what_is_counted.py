@@ -21,7 +21,7 @@ pytestmark = pytest.mark.pictures
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OTHER = PARENT.replace("0af", "ccc")
 CUP = {"model": "nano-banana-2-lite", "prompt": "a cup"}
-COUNTED = {"request.ended", "batch.charged", "provider.answered"}
+COUNTED = {"request.ended", "batch.charged", "provider.answered", "request.refused"}
 
 
 class Told(logging.Handler):
@@ -132,6 +132,25 @@ def test_what_a_sweep_ends_is_counted_as_the_requests_own(tmp_path: Path, told: 
         assert (log.request_id.get(), trace.current.get()) == (None, OTHER)
 
     play(tmp_path, story, picture())
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/openai/v1/images/generations", {"model": "nobody", "prompt": "a cup"}),
+        ("/gemini/v1beta/models/nobody:generateContent", {"contents": []}),
+    ],
+)
+def test_an_sdk_is_told_the_id_under_which_the_log_has_its_refusal(
+    tmp_path: Path, told: Told, path: str, body: dict[str, Any]
+) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        refused = await darkroom.post(path, body)
+        assert refused.status_code in (400, 404)
+        (line,) = told.of("request.refused")
+        assert line["id"] == refused.headers["x-request-id"]
+
+    play(tmp_path, story)
 
 
 @pytest.mark.parametrize("mode", ["provider", "fanout"])
