@@ -137,7 +137,7 @@ class Shift:
                 self.batch = await self._again()
                 done = batch_lines.unpack(self.batch.done, self.batch.counts.total)
                 written = [one for one in self.waiting if is_set(done, one.result.index)]
-                self.waiting = [one for one in self.waiting if one not in written]
+                self.waiting = [one for one in self.waiting if not is_set(done, one.result.index)]
                 self._count(written)
                 self._unsure = False
             waiting = list(self.waiting)
