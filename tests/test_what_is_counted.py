@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from shared import log, sweep, trace
+from shared.batch_domain import Batch, Delivered
 from tests.darkroom import Darkroom, play
 from tests.played import Played
 from tests.upstream import Answer, picture, withheld
@@ -187,3 +188,33 @@ def test_a_batch_is_counted_by_its_items(tmp_path: Path, told: Told, mode: str) 
         await darkroom.check()
 
     play(tmp_path, story, Played(lambda: rooms[0].now))
+
+
+def test_a_piece_whose_commit_lost_its_answer_is_counted_all_the_same(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key, records = await darkroom.live_key(), darkroom.app.records
+        advance, lost = records.advance_batch, list[str]()
+
+        async def cut_off(batch: Batch, delivered: Delivered | None = None, *rest: Any) -> Batch:
+            after = await advance(batch, delivered, *rest)
+            if delivered is not None and not lost:
+                lost.append(delivered.key)
+                raise ConnectionError("the answer never came")
+            return after
+
+        monkeypatch.setattr(records, "advance_batch", cut_off)
+        items = [{**CUP, "custom_id": str(n)} for n in range(2)]
+        body = {"items": items, "mode": "fanout"}
+        batch = (await darkroom.post("/batch", body, key)).json()["id"]
+        for _ in range(4):
+            await darkroom.deliver()
+            darkroom.pass_time(timedelta(minutes=30))
+            await sweep.sweep(darkroom.app, darkroom.now)
+        shown = (await darkroom.get(f"/batch/{batch}", key)).json()
+        assert lost and shown["counts"]["succeeded"] == 2, shown
+        assert sum(piece["succeeded"] for piece in told.of("batch.charged")) == 2
+        await darkroom.check()
+
+    play(tmp_path, story, picture())
