@@ -199,6 +199,13 @@ MISTAKES: tuple[Mistake, ...] = (
         said='newest["DARKROOM_SIGNING_SECRET"] is in the state',
     ),
     Mistake(
+        promises.new_versions_are_mounted,
+        file="functions.tf",
+        right="newest[secret_environment_variables.value].version",
+        wrong="newest[secret_environment_variables.value].id",
+        said="edit does not get a new version of GEMINI_API_KEY",
+    ),
+    Mistake(
         promises.settings_are_given,
         file="functions.tf",
         right="DARKROOM_FIRESTORE_DATABASE",

@@ -144,6 +144,14 @@ def secrets_hold_no_value(deployed: Deployed) -> Iterator[str]:
             yield f"{address} is in the state"
 
 
+def new_versions_are_mounted(deployed: Deployed) -> Iterator[str]:
+    newest = deployed.each("google_secret_manager_secret_version", "newest")
+    for name, service in deployed.functions().items():
+        for mounted in service["secret_environment_variables"]:
+            if mounted["version"] != newest[mounted["key"]]["version"]:
+                yield f"{name} does not get a new version of {mounted['key']}"
+
+
 def records_are_indexed(deployed: Deployed) -> Iterator[str]:
     indexes = {
         (index["collection"], tuple(_field(field) for field in index["fields"]))
@@ -249,6 +257,7 @@ PROMISES: tuple[Promise, ...] = (
     functions_are_those_of_main,
     functions_fit_a_new_project,
     functions_run_as_themselves,
+    new_versions_are_mounted,
     outputs_are_of_what_is_deployed,
     records_are_indexed,
     records_are_protected,
