@@ -54,14 +54,14 @@ _NOT_SENT = (
 @dataclass(frozen=True)
 class Errand:
     """One request on its way: its id, for the provider's log and ours; whether it goes to the
-    sandbox; and the moment on the loop's clock after which nothing new is begun. Sketches are put
-    in `sketches` as they come, where somebody wants them, and dropped while it is full. `parks`
-    says that nobody waits: a task that was begun is left, to be looked at later."""
+    sandbox; when, on the loop's clock, nothing new is begun any more. Who listens gets `sketches`,
+    dropped while it is full, and what was `tried` before more is. With `parks`, begun tasks wait."""
 
     id: str
     test: bool
     deadline: float
     sketches: asyncio.Queue[Inline] | None = None
+    tried: asyncio.Queue[tuple[Attempt, ...] | None] | None = None
     parks: bool = False
 
 

@@ -90,7 +90,7 @@ async def release(
         status="failed",
         provider=error.provider,
         error=problem_of(error),
-        attempts=result.attempts if result else (),
+        attempts=result.attempts if result else record.attempts,
         usage=error.usage or record.usage,
         completed_at=app.clock(),
     )

@@ -59,6 +59,11 @@ class _Trip:
     last: bool = True
     called: bool = False
 
+    def tell(self) -> None:
+        """Say what was tried, to whoever wants to know, before more is."""
+        if self.attempts and self.errand.tried is not None:
+            self.errand.tried.put_nowait(tuple(self.attempts))
+
 
 class Transport:
     """Serves requests by the catalogue's routes."""
@@ -93,6 +98,7 @@ class Transport:
         for route in routes:
             trip = self._trip(request, route, errand, attempts)
             trip.last = route is routes[-1]
+            trip.tell()
             result = await self._by_route(request, trip)
             if result.pictures or result.error is None or not result.error.elsewhere:
                 break
@@ -196,6 +202,7 @@ class Transport:
                 wait_s = self._wait_s(error, tried, trip)
                 if wait_s is None or _now() + wait_s >= trip.errand.deadline:
                     return error
+                trip.tell()
                 await self._sleep(wait_s)
         raise AssertionError("the last try always returns")
 

@@ -16,6 +16,7 @@ from shared.catalogue.rows import Route
 from shared.domain import Delivery, ImageRequest, Picture, Record, Task
 from shared.errors import DarkroomError, Internal, ProviderError, error_of
 from shared.exchange import Errand, Parked
+from shared.progress import Progress
 from shared.records import HoldEnded, Stale
 from shared.results import Result
 from shared.settlement import NotSettled, release, settle
@@ -97,13 +98,16 @@ async def _heeding(app: App, record: Record, work: Coroutine[Any, Any, Answer]) 
 async def _finish(
     app: App, record: Record, request: ImageRequest, routes: tuple[Route, ...], errand: Errand
 ) -> Answer:
+    noted = Progress(app, record)
+    if record.deferred:
+        errand = replace(errand, tried=noted.tried)
     try:
-        result = await app.transport.run(request, routes, errand)
+        result = await noted.during(app.transport.run(request, routes, errand))
     except Parked as parked:
-        return await _put_down(app, record, parked)
+        return await _put_down(app, noted.record, parked)
     except Exception as crash:
-        return await _broken(app, record, crash)
-    return await _end(app, record, request, result)
+        return await _broken(app, noted.record, crash)
+    return await _end(app, noted.record, request, result)
 
 
 async def _end(app: App, record: Record, request: ImageRequest, result: Result) -> Answer:
