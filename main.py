@@ -11,5 +11,6 @@ from functions.on_upload import on_upload
 from functions.openai import openai
 from functions.provider_webhook import provider_webhook
 from functions.run_request import run_request
+from functions.studio import studio
 from functions.sweep import sweep
 from functions.three_d import three_d

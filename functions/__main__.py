@@ -104,8 +104,11 @@ async def push(event: Event) -> None:
 
 
 def _announce(settings: Settings) -> None:
+    # A browser does not send what comes after the #.
+    key = f"#key={settings.test_key}" if settings.test_key else ""
     print(  # noqa: T201 # what a new user came for
-        f"Darkroom listens on {settings.public_url}\nDARKROOM_TEST_KEY={settings.test_key or ''}",
+        f"Darkroom listens on {settings.public_url}\nDARKROOM_TEST_KEY={settings.test_key or ''}\n"
+        f"Look at it, and make pictures: {settings.public_url}/studio{key}",
         file=sys.stderr,
         flush=True,
     )

@@ -173,6 +173,18 @@ locals {
         uploads  = "roles/storage.objectViewer" # reads sources
       }
     }
+    studio = {
+      memory        = "512Mi"
+      cpu           = "1"
+      concurrency   = 80
+      timeout_s     = 60
+      min_instances = 0
+      max_instances = 10
+      public        = true
+      secrets       = ["DARKROOM_SIGNING_SECRET"]
+      publishes     = []
+      roles         = {} # the page is part of the source
+    }
     sweep = {
       memory        = "1Gi"
       cpu           = "1"

@@ -6,6 +6,7 @@ output "base_urls" {
     gemini         = "${local.public_url}/gemini"
     openai         = "${local.public_url}/openai/v1"
     openai_webhook = "${local.public_url}/provider-webhook/openai"
+    studio         = "${local.public_url}/studio"
   }
 }
 

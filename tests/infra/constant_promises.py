@@ -33,6 +33,7 @@ SIZES = {
     "openai": ("2Gi", 10, 960, 0),
     "provider_webhook": ("512Mi", 80, 60, 0),
     "run_request": ("2Gi", 10, 540, 0),
+    "studio": ("512Mi", 80, 60, 0),
     "sweep": ("1Gi", 1, 540, 0),
     "three_d": ("2Gi", 10, 300, 0),
 }

@@ -21,7 +21,7 @@ KEPT_DAYS, UNDELETED_DAYS, MONTH_DAYS = 30, 7, 30
 """Assumed: image_retention_days = 30; for 7 more the bucket can bring them back."""
 RECORD_GIB = 3_700 / 2**30
 IMAGES_GB = 5
-"""Assumed: what the last three builds of 13 functions take."""
+"""Assumed: what the last three builds of 14 functions take."""
 CONDITIONS = 8
 
 

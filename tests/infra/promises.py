@@ -241,6 +241,7 @@ def outputs_are_of_what_is_deployed(deployed: Deployed) -> Iterator[str]:
         f"{root}/gemini",
         f"{root}/openai/v1",
         f"{root}/provider-webhook/openai",
+        f"{root}/studio",
     }:
         yield f"SDKs would ask {sorted(urls.values())}"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shlex
 import time
 from pathlib import Path
@@ -66,6 +67,7 @@ def test_every_function_does_its_part(
             file_sent_ahead_is_edited(caller)
             other_surfaces_answer(caller)
             strangers_are_turned_away(cloud)
+            page_comes_with_all_it_loads(cloud)
             whatever_was_put_off_ends(cloud, caller)
             results_are_read(caller, solid, batches)
         audit = cloud.operate("ledger", "check")
@@ -164,6 +166,18 @@ def strangers_are_turned_away(cloud: Cloud) -> None:
         assert stranger.post("/provider-webhook/openai", json={}).status_code == 404
         for name in PRIVATE:
             assert stranger.post(f"/{name.replace('_', '-')}", json={}).status_code == 404
+
+
+def page_comes_with_all_it_loads(cloud: Cloud) -> None:
+    """From what was unpacked of the zip, at its own address and under its name."""
+    with cloud.caller() as browser:
+        page = browser.get("/studio")
+        assert page.headers["content-type"] == "text/html; charset=utf-8", page.text
+        for name in re.findall(r'(?:src|href)="(\w+\.(?:js|css))"', page.text):
+            assert browser.get(f"/studio/{name}").status_code == 200
+    at_its_own = httpx.get(cloud.functions["studio"].url, timeout=DEADLINE_S)
+    public_url = cloud.functions["studio"].planned()["DARKROOM_PUBLIC_URL"]
+    assert f'<base href="{public_url}/studio/">' in at_its_own.text
 
 
 def whatever_was_put_off_ends(cloud: Cloud, caller: httpx.Client) -> None:

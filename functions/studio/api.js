@@ -1,0 +1,126 @@
+// The only module that talks to the server, and the only one that knows the key.
+
+const ROOT = new URL("..", document.baseURI);
+const SLOT = "darkroom-key";
+const TRIES = 3;
+
+/** What the server refused, or that it could not be reached (`code` "unreachable"). */
+export class ApiError extends Error {
+  constructor(said, status) {
+    super(said.message);
+    this.status = status;
+    this.code = said.code;
+    this.param = said.param ?? null;
+    this.requestId = said.request_id ?? null;
+    this.retryAfterS = said.retry_after_s ?? null;
+    this.retryable = said.retryable ?? false;
+    this.details = said.details ?? {};
+  }
+}
+
+/** The key of this tab: null where there is none. */
+export const key = {
+  get: () => sessionStorage.getItem(SLOT),
+  set: (text) => sessionStorage.setItem(SLOT, text),
+  forget: () => sessionStorage.removeItem(SLOT),
+  get test() {
+    return (key.get() ?? "").startsWith("dk_test_");
+  },
+};
+
+export const models = () => get("models");
+export const templates = () => get("models/templates");
+export const estimate = (body) => post("models/estimate", body);
+
+/** Begin a request that can be watched and cancelled: the object as it is queued. Sent twice with
+ * the same `once`, from `unique()`, it is one request. */
+export const generate = (body, once) => begin("generate", body, once);
+export const edit = (body, once) => begin("edit", body, once);
+export const request = (id) => get(`account/requests/${id}`);
+export const cancel = (id) => post(`account/requests/${id}/cancel`);
+export const remove = (id) => call("DELETE", `account/requests/${id}`);
+/** `query`: status, operation, model, limit, cursor; what is empty is left out. */
+export const requests = (query) => get("account/requests", query);
+
+export const account = () => get("account");
+/** `query`: from, to (days), group_by day | model | provider. */
+export const usage = (query) => get("account/usage", query);
+
+export const batches = (query) => get("batch", query);
+export const batch = (id) => get(`batch/${id}`);
+export const createBatch = (body, once) => post("batch", body, { "idempotency-key": once });
+export const cancelBatch = (id) => post(`batch/${id}/cancel`);
+/** The lines of the items that have ended, parsed. */
+export async function batchResults(id) {
+  const text = await (await call("GET", `batch/${id}/results`)).text();
+  return text.split("\n").filter(Boolean).map(JSON.parse);
+}
+
+/** Where this page finds a picture or asset: its signed link, as seen from here. */
+export function link(image) {
+  const url = new URL(image.url);
+  const path = url.pathname.slice(url.pathname.indexOf("/account/") + 1);
+  return new URL(path + url.search, ROOT).href;
+}
+
+/** The bytes of a picture as a Blob. */
+export async function bytes(image) {
+  return (await sent(link(image), {})).blob();
+}
+
+/** A name for something that must not be done twice. */
+export function unique() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0")).join("");
+}
+
+function begin(path, body, once) {
+  return post(path, body, { prefer: "respond-async", "idempotency-key": once });
+}
+
+async function get(path, query) {
+  return (await call("GET", path, { query })).json();
+}
+
+async function post(path, body, headers) {
+  return (await call("POST", path, { body, headers })).json();
+}
+
+async function call(method, path, { body, query, headers } = {}) {
+  const url = new URL(path, ROOT);
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value) url.searchParams.set(name, value);
+  }
+  const given = key.get();
+  const said = {
+    ...(given && { authorization: `Bearer ${given}` }),
+    ...(body && { "content-type": "application/json" }),
+    ...headers,
+  };
+  const again = method === "GET" || "idempotency-key" in said;
+  return sent(url, { method, headers: said, body: body && JSON.stringify(body) }, again ? TRIES : 1);
+}
+
+async function sent(url, init, tries = TRIES) {
+  for (let tried = 1; ; tried++) {
+    let answer;
+    try {
+      answer = await fetch(url, init);
+    } catch {
+      if (tried < tries) {
+        await new Promise((done) => setTimeout(done, 300 * 2 ** tried));
+        continue;
+      }
+      throw new ApiError({ code: "unreachable", message: `The server at ${ROOT.origin} does not answer.` }, 0);
+    }
+    if (answer.ok) return answer;
+    throw new ApiError(await refusal(answer), answer.status);
+  }
+}
+
+async function refusal(answer) {
+  try {
+    return (await answer.json()).error;
+  } catch {
+    return { code: "internal", message: `The server answered ${answer.status} without a reason.` };
+  }
+}

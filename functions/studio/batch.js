@@ -1,0 +1,3 @@
+// batch: not there yet.
+
+export async function start() {}

@@ -1,0 +1,3 @@
+// edit: not there yet.
+
+export async function start() {}

@@ -1,0 +1,3 @@
+// gallery: not there yet.
+
+export async function start() {}

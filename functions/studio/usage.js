@@ -1,0 +1,3 @@
+// usage: not there yet.
+
+export async function start() {}
