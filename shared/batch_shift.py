@@ -18,6 +18,7 @@ from shared.domain import Caller, Hold, Notice, UsageRow
 from shared.errors import DarkroomError, problem_of
 from shared.exchange import Errand
 from shared.records import Stale
+from shared.routing import AUTO
 from shared.sources import Loader
 
 STEP_S = 240.0
@@ -171,7 +172,9 @@ class Shift:
         """Say what items came to, by the model that made them or was to."""
         pieces: dict[tuple[str, str | None], list[Ended]] = {}
         for one in ended:
-            meant = self.app.catalogue.named(one.model, self.app.today()).id
+            meant = one.model
+            if meant != AUTO:
+                meant = self.app.catalogue.named(meant, self.app.today()).id
             made_by = one.result.model or meant, one.result.provider
             pieces.setdefault(made_by, []).append(one)
         for made_by, several in pieces.items():

@@ -190,6 +190,21 @@ def test_a_batch_is_counted_by_its_items(tmp_path: Path, told: Told, mode: str) 
     play(tmp_path, story, Played(lambda: rooms[0].now))
 
 
+def test_an_item_of_any_model_that_fails_is_counted(tmp_path: Path, told: Told) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key()
+        item = {"custom_id": "a", "prompt": "a cup"}
+        body = {"items": [item], "mode": "fanout"}
+        batch = (await darkroom.post("/batch", body, key)).json()
+        await darkroom.deliver()
+        ended = (await darkroom.get(f"/batch/{batch['id']}", key)).json()
+        assert (ended["status"], ended["counts"]["failed"]) == ("succeeded", 1)
+        (counted,) = told.of("batch.charged")
+        assert (counted["failed"], counted["model"]) == (1, "auto")
+
+    play(tmp_path, story, withheld())
+
+
 def test_a_piece_whose_commit_lost_its_answer_is_counted_all_the_same(
     tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
