@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import http
-from shared import body
+from shared import body, form
 from shared.generate import Ask, run
 from shared.work import in_base64
 
@@ -31,11 +31,13 @@ async def create(request: Request) -> Response:
 
 
 async def _read(request: Request) -> body.Parsed:
+    templates = http.app().catalogue.templates
     # On a thread: megabytes of base64 are unpacked and hashed there.
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         texts, files = await http.form(request)
-        return await asyncio.to_thread(body.edit, body.from_form(texts), files)
-    return await asyncio.to_thread(body.edit, await http.fields(request), body.Files())
+        return await asyncio.to_thread(body.edit, form.fields(texts), files, templates)
+    fields = await http.fields(request)
+    return await asyncio.to_thread(body.edit, fields, body.Files(), templates)
 
 
 APP = http.routes("edit", [("POST", "", create)])

@@ -16,7 +16,7 @@ from shared.work import in_base64
 async def create(request: Request) -> Response:
     """Make pictures of a prompt."""
     caller = await http.caller(request)
-    parsed = body.generate(await http.fields(request))
+    parsed = body.generate(await http.fields(request), http.app().catalogue.templates)
     ask = Ask(
         caller,
         parsed.request,

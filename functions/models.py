@@ -1,4 +1,5 @@
-"""`/models`: the catalogue, price estimates and the API's description; public."""
+"""`/models`: the catalogue, its prompt templates, price estimates and the API's description;
+public."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from shared.domain import Operation
 from shared.errors import InvalidRequest
 from shared.estimate import estimate
 from shared.records import Page
+from shared.template_view import of_template
 
 _CACHED = {"cache-control": "public, max-age=60"}
 
@@ -70,12 +72,24 @@ async def show_model(request: Request) -> Response:
     return http.show(of_model(model, app.today()), headers=_CACHED)
 
 
-async def estimate_cost(request: Request) -> Response:
-    """Every route that can do a request, with its price, and every other with its reason."""
+async def list_templates(request: Request) -> Response:
+    """The prompt templates, in the catalogue's order."""
+    http.only_query(request)
     app = http.app()
-    parsed = body.estimate(await http.fields(request, http.MAX_PUBLIC_BODY_BYTES))
+    templates = app.catalogue.templates.values()
+    views = tuple(of_template(row, app.catalogue, app.today()) for row in templates)
+    return http.show(view.list_of(Page(views)), headers=_CACHED)
+
+
+async def estimate_cost(request: Request) -> Response:
+    """Every route that can do a request, with its price, every other with its reason, and which to
+    choose: of what test keys reach, for a caller who sends one."""
+    app = http.app()
+    test = (http.key_of(request) or "").startswith("dk_test_")
+    fields = await http.fields(request, http.MAX_PUBLIC_BODY_BYTES)
+    parsed = body.estimate(fields, app.catalogue.templates)
     # Where no provider is open there is the sandbox, which plays them all.
-    open_to = app.transport.open_to(test=False) or app.transport.open_to(test=True)
+    open_to = app.transport.open_to(test=test) or app.transport.open_to(test=True)
     return http.show(estimate(parsed, app.catalogue, open_to, app.today()))
 
 
@@ -108,6 +122,7 @@ APP = http.routes(
         ("GET", "", list_models),
         ("POST", "/estimate", estimate_cost),
         ("GET", "/openapi.json", show_openapi),
+        ("GET", "/templates", list_templates),
         ("GET", "/{id}", show_model),
     ],
 )

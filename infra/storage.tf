@@ -5,7 +5,7 @@ locals {
     [
       for name in [
         "aspect-ratio", "background", "mode", "model", "n", "output-format", "output-quality", "prompt",
-        "quality", "resolution", "seed", "template", "test", "trigger", "webhook-url",
+        "quality", "resolution", "seed", "template", "test", "trigger", "variables", "webhook-url",
       ] : "x-goog-meta-darkroom-${name}"
     ],
   )

@@ -62,7 +62,7 @@ async def read(
     return BatchAsk(
         caller=caller,
         source=source,
-        parse=batch_lines.native(defaults),
+        parse=batch_lines.native(defaults, app.catalogue.templates),
         fingerprint=fingerprint,
         mode=said.mode,
         model=said.model,

@@ -13,10 +13,12 @@ from pydantic_core import from_json
 
 from shared import body, request_json
 from shared.batch_items import Item, ItemResult, Parse
+from shared.catalogue.templates import Template
 from shared.domain import Image, ImageRequest, Json, Problem, Usage
 from shared.errors import InvalidRequest
 
 MAX_ID = 255
+_PROMPTS = ("prompt", "template")
 _EDITS = ("images", "mask", "previous_request_id")
 NOT_OF_ITEMS = ("webhook_url", "delivery", "cache", "timeout_s", "metadata")
 """Fields of a request that somebody waits for, or that stands alone."""
@@ -32,21 +34,23 @@ class Kept:
     request: ImageRequest
 
 
-def native(defaults: Mapping[str, Json]) -> Parse:
+def native(defaults: Mapping[str, Json], templates: Mapping[str, Template]) -> Parse:
     """Read lines that are bodies of `/generate` or `/edit` with a custom_id; what one leaves out
-    is as `defaults` say."""
+    is as `defaults` say. A prompt or a template of its own takes the place of either there."""
+    others = {name: value for name, value in defaults.items() if name not in _PROMPTS}
 
     def parse(line: bytes) -> Item:
         fields = _object(line)
         custom_id = fields.pop("custom_id", None)
-        given = {**defaults, **fields}
+        own = any(fields.get(name) is not None for name in _PROMPTS)
+        given = {**(others if own else defaults), **fields}
         for name in NOT_OF_ITEMS:
             if name in given:
                 raise InvalidRequest(f"An item has no {name}.", param=name)
         if any(given.get(name) for name in _EDITS):
-            request = body.edit(given, body.Files()).request
+            request = body.edit(given, body.Files(), templates).request
         else:
-            request = body.generate(given).request
+            request = body.generate(given, templates).request
         return Item(checked_id(custom_id), request)
 
     return parse
@@ -86,7 +90,8 @@ def kept(data: bytes, *, whole: bool) -> list[Kept]:
 
 def _light(said: dict[str, Any]) -> dict[str, Any]:
     refs: list[dict[str, str]] = [{} for _ in said["request"]["refs"]]
-    return {**said["request"], "refs": refs, "mask_ref": None, "prompt": "", "metadata": {}}
+    texts: dict[str, Any] = {"prompt": "", "template": None, "metadata": {}}
+    return {**said["request"], **texts, "refs": refs, "mask_ref": None}
 
 
 def keep_results(results: Iterable[ItemResult]) -> bytes:

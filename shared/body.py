@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -17,10 +17,13 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
-from pydantic_core import from_json
 
+from shared import rendering
+from shared.catalogue.templates import Template
+from shared.choice import DOLLARS, Choose, Wish, limit_micros
 from shared.domain import ImageRef, ImageRequest, Operation, Preference
 from shared.errors import InvalidRequest, PayloadTooLarge
 
@@ -77,7 +80,7 @@ Options = Annotated[dict[str, Any], Field(max_length=MAX_ENTRIES), _few(MAX_ENTR
 
 
 class TemplateBody(Body):
-    """A prompt template and its variables."""
+    """A prompt template, one of `GET /models/templates`, and its variables."""
 
     name: Name
     variables: Annotated[dict[str, str], Field(max_length=MAX_ENTRIES), _few(MAX_ENTRIES)] = Field(
@@ -103,7 +106,9 @@ Metadata = Annotated[
 class GenerateBody(Body):
     """`POST /generate`."""
 
-    model: Name = Field("auto", description="A catalogue id, an alias, or auto")
+    model: Name = Field(
+        "auto", description="A catalogue id, an alias, or auto; left out, a template's own"
+    )
     prompt: str | None = Field(None, min_length=1)
     template: TemplateBody | None = None
     n: int = Field(1, ge=1, description="How many pictures")
@@ -138,6 +143,13 @@ class EditBody(GenerateBody):
     previous_request_id: str | None = Field(None, min_length=1, max_length=100)
 
 
+Limit = Annotated[
+    int,
+    BeforeValidator(limit_micros),
+    WithJsonSchema({"type": "string", "pattern": DOLLARS}),
+]
+
+
 class ThreeDBody(Body):
     """`POST /three_d`: a prompt or images to make a 3D model of; some models take both."""
 
@@ -151,11 +163,15 @@ class ThreeDBody(Body):
 
 class EstimateBody(EditBody):
     """`POST /models/estimate`: a generate, edit or 3D body, and how many of them. `source_count`
-    stands for images without sending them."""
+    and `masked` stand for images and a mask without sending them."""
 
     operation: Operation | None = Field(None, description="Guessed from the images if not given")
     count: int = Field(1, ge=1, le=100_000_000)
     source_count: int = Field(0, ge=0, le=MAX_IMAGES)
+    masked: bool = False
+    max_unit_usd: Limit | None = Field(None, description="The most a picture may cost")
+    can_wait: bool = Field(False, description="24 hours: a batch's price counts where it is lower")
+    choose: Choose = Field("cheapest", description="What the answer's `choice` is")
 
 
 @dataclass(frozen=True)
@@ -173,22 +189,24 @@ class Parsed:
     request: ImageRequest
     fingerprint: str
     count: int = field(default=1)
+    wish: Wish = field(default=Wish())
 
 
-def generate(fields: Mapping[str, Any]) -> Parsed:
-    """Read a `/generate` body. Raises InvalidRequest naming the field."""
+def generate(fields: Mapping[str, Any], templates: Mapping[str, Template]) -> Parsed:
+    """Read a `/generate` body. Raises InvalidRequest naming the field, NotFound for a template."""
     body = _complete(GenerateBody, fields)
-    return Parsed(_request("generate", body, Files()), _fingerprint("generate", body, Files()))
+    request = _asked("generate", body, Files(), templates)
+    return Parsed(request, _fingerprint("generate", body, Files()))
 
 
-def edit(fields: Mapping[str, Any], files: Files) -> Parsed:
-    """Read an `/edit` body. Raises InvalidRequest naming the field."""
+def edit(fields: Mapping[str, Any], files: Files, templates: Mapping[str, Template]) -> Parsed:
+    """Read an `/edit` body. Raises InvalidRequest naming the field, NotFound for a template."""
     body = _complete(EditBody, fields)
     if not (body.images or files.images or body.previous_request_id):
         raise InvalidRequest("Send at least one image to edit.", param="images")
     if (body.mask or files.mask) and not (body.images or files.images):
         raise InvalidRequest("A mask goes with an image in the same request.", param="mask")
-    return Parsed(_request("edit", body, files), _fingerprint("edit", body, files))
+    return Parsed(_asked("edit", body, files, templates), _fingerprint("edit", body, files))
 
 
 def three_d(fields: Mapping[str, Any]) -> Parsed:
@@ -196,7 +214,6 @@ def three_d(fields: Mapping[str, Any]) -> Parsed:
     body = validated(ThreeDBody, fields)
     if body.prompt is None and not body.images:
         raise InvalidRequest("Give a prompt or an image.", param="prompt")
-    _check_texts(body)
     asked = EditBody(
         model=body.model,
         prompt=body.prompt,
@@ -206,37 +223,28 @@ def three_d(fields: Mapping[str, Any]) -> Parsed:
         options=body.options,
     )
     fingerprint = _fingerprint("three_d", body, Files())
-    return Parsed(_request("three_d", asked, Files()), fingerprint)
+    return Parsed(_kept(_request("three_d", asked, Files())), fingerprint)
 
 
-def estimate(fields: Mapping[str, Any]) -> Parsed:
-    """Read a `/models/estimate` body: neither prompt nor images have to be there."""
-    body = _available(validated(EstimateBody, fields))
-    edits = body.images or body.mask or body.source_count or body.previous_request_id
-    operation = body.operation or ("edit" if edits else "generate")
-    stand_ins = Files(images=(b"",) * body.source_count)
-    return Parsed(_request(operation, body, stand_ins), "", body.count)
-
-
-def from_form(texts: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a multipart `/edit` body: text where the field is a text, else JSON."""
-    return {name: _form_value(name, text) for name, text in texts.items()}
-
-
-def _form_value(name: str, text: str) -> object:
-    if name in _TEXTS or name not in EditBody.model_fields:
-        return text
-    try:
-        return from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise InvalidRequest(f"The part {name} has to be JSON.", param=name) from error
-
-
-_TEXTS = frozenset(
-    name
-    for name, info in EditBody.model_fields.items()
-    if info.annotation in (str, str | None) or "Literal" in str(info.annotation)
-)
+def estimate(fields: Mapping[str, Any], templates: Mapping[str, Template]) -> Parsed:
+    """Read a `/models/estimate` body: neither prompt nor variables nor images have to be there."""
+    body = validated(EstimateBody, fields)
+    wish = Wish(body.choose, body.max_unit_usd, body.can_wait)
+    sources = body.source_count or int(body.masked and not body.images)
+    edits = body.images or body.mask or sources or body.previous_request_id
+    stand_ins = Files(images=(b"",) * sources, mask=b"" if body.masked else None)
+    if body.template is None:
+        operation = body.operation or ("edit" if edits else "generate")
+        return Parsed(_encodable(_request(operation, body, stand_ins)), "", body.count, wish)
+    template = rendering.find(body.template.name, templates)
+    there = len(body.images) + sources + (body.previous_request_id is not None)
+    missing = max(0, template.min_sources - there)
+    stand_ins = replace(stand_ins, images=(b"",) * (sources + missing))
+    operation = body.operation or ("edit" if edits or missing else "generate")
+    said = {**rendering.examples(template), **body.template.variables}
+    request = _request(operation, body, stand_ins)
+    request = rendering.filled(request, template, said, body.model_fields_set)
+    return Parsed(_encodable(request), "", body.count, wish)
 
 
 def validated(kind: type[B], fields: Mapping[str, Any]) -> B:
@@ -257,30 +265,41 @@ def _complete(kind: type[G], fields: Mapping[str, Any]) -> G:
     body = validated(kind, fields)
     if (body.prompt is None) == (body.template is None):
         raise InvalidRequest("Give exactly one of prompt and template.", param="prompt")
-    _check_texts(body)
-    return _available(body)
+    return body
 
 
-def _check_texts(body: GenerateBody | ThreeDBody) -> None:
-    if body.prompt is not None and not body.prompt.strip():
+def _asked(
+    operation: Operation, body: GenerateBody, files: Files, templates: Mapping[str, Template]
+) -> ImageRequest:
+    """The request of a body that has a prompt or names what makes one."""
+    request = _request(operation, body, files)
+    if body.template is not None:
+        template = rendering.find(body.template.name, templates)
+        said, own = body.template.variables, body.model_fields_set
+        request = rendering.filled(request, template, said, own)
+    return _kept(_encodable(request))
+
+
+def _kept(request: ImageRequest) -> ImageRequest:
+    """The request, if its texts can be kept."""
+    if request.prompt and not request.prompt.strip():
         raise InvalidRequest("The prompt is empty.", param="prompt")
-    texts = body.model_dump_json(include={"prompt", "options", "metadata"})
-    if len(texts.encode()) > MAX_TEXT_BYTES:
+    texts = [request.prompt, request.template, request.options, request.metadata]
+    if len(json.dumps(texts, ensure_ascii=False).encode()) > MAX_TEXT_BYTES:
         raise PayloadTooLarge(
             f"Prompt, options and metadata have at most {MAX_TEXT_BYTES} bytes together.",
             param="prompt",
         )
+    return request
 
 
-def _available(body: G) -> G:
+def _encodable(request: ImageRequest) -> ImageRequest:
     """Refuse what cannot be honoured rather than pass over it."""
-    if body.template is not None:
-        raise _wrong(f"There is no template named {body.template.name!r}.", "template.name")
-    if body.output_quality is not None and body.output_format not in ("jpeg", "webp"):
+    if request.output_quality is not None and request.output_format not in ("jpeg", "webp"):
         raise InvalidRequest(
             "output_quality goes with the output_format jpeg or webp.", param="output_quality"
         )
-    return body
+    return request
 
 
 def _refusal(error: ValidationError) -> InvalidRequest:
@@ -363,4 +382,8 @@ def fingerprint(operation: str, fields: Mapping[str, Any], files: Files) -> str:
 
 
 def _fingerprint(operation: Operation, body: Body, files: Files) -> str:
-    return fingerprint(operation, body.model_dump(mode="json"), files)
+    said = body.model_dump(mode="json")
+    if said.get("template") and "model" not in body.model_fields_set:
+        # Left out it is the template's, which "auto" is not.
+        said["model"] = None
+    return fingerprint(operation, said, files)

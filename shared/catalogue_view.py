@@ -38,13 +38,14 @@ class RouteView(View):
 
 
 class ModelView(View):
-    """A model and what it can do."""
+    """A model and what it can do. `grade`, 1 to 5, is how good its pictures are taken to be."""
 
     id: str
     object: Literal["model"] = "model"
     aliases: list[str]
     name: str
     family: str
+    grade: int
     status: Lifecycle
     released: date | None
     shutdown: date | None
@@ -75,8 +76,9 @@ def of_model(model: Model, today: date) -> ModelView:
         aliases=list(model.aliases),
         name=model.name,
         family=model.family,
+        grade=model.grade,
         status=model.lifecycle(today),
-        released=min((r.released for r in model.routes if r.released), default=None),
+        released=model.released,
         shutdown=max((r.shutdown for r in model.routes if r.shutdown), default=None),
         successor=model.successor,
         operations=list(model.operations),

@@ -123,12 +123,15 @@ class ImageRequest:
     `sources`, `mask` and `turns`: the last `max_turns` of them, None for all. `routing.calls` fits
     it to one provider call: `size` is then the picture's, None where the provider chooses, and
     `size_name` what the route calls it. `partial_images` is how many sketches of each picture the
-    caller wants to see on the way; a provider may send fewer or none.
+    caller wants to see on the way; a provider may send fewer or none. `template` is what the prompt
+    was made of, `recommended` the model to try before any other for "auto".
     """
 
     operation: Operation
     model: str
     prompt: str = field(repr=False)
+    template: Mapping[str, Json] | None = field(default=None, repr=False)
+    recommended: str | None = None
     n: int = 1
     aspect_ratio: str | None = None
     resolution: str | None = None

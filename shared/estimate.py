@@ -1,4 +1,5 @@
-"""What a request would cost by every route, cheapest first, and why others cannot do it; pure."""
+"""What a request would cost by every route, cheapest first, why others cannot do it, and which to
+choose; pure."""
 
 from __future__ import annotations
 
@@ -6,10 +7,11 @@ from collections.abc import Container
 from datetime import date
 from typing import Literal
 
-from shared import pricing, routing, sizes
+from shared import choice, pricing, routing, sizes
 from shared.body import Parsed
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Model, Route
+from shared.choice import Mode, Question, Weighed
 from shared.domain import ImageRequest
 from shared.pricing import usd
 from shared.view import View
@@ -36,10 +38,25 @@ class ExclusionView(View):
     reason: str
 
 
+class ChoiceView(View):
+    """The way to choose, and why; there are no seconds to tell in a batch."""
+
+    model: str
+    provider: str
+    mode: Mode
+    unit_usd: str
+    total_usd: str
+    seconds: float | None
+    reason: str
+
+
 class EstimateView(View):
-    """Every route that can do a request, cheapest first, and every other with its reason."""
+    """Every route that can do a request, cheapest first, and every other with its reason. `choice`
+    is the cheapest, fastest or best of them; where there is none, `choice_reason` says why."""
 
     object: Literal["estimate"] = "estimate"
+    choice: ChoiceView | None
+    choice_reason: str | None
     routes: list[EstimateRouteView]
     excluded: list[ExclusionView]
 
@@ -56,6 +73,8 @@ def estimate(
         models = [catalogue.resolve(request.model, today)]
     plan = routing.consider(request, catalogue, models, open_, today)
     pictures = request.n * parsed.count
+    question = Question(request, pictures, parsed.wish, today)
+    weighed = choice.weigh(question, plan, catalogue)
 
     def shown(route: Route) -> EstimateRouteView:
         offer, free = catalogue.offer(route), catalogue.providers[route.provider].free
@@ -72,15 +91,29 @@ def estimate(
             why=_why(route, _priced_at(request, offer), today),
         )
 
-    def cost(route: Route) -> int:
-        return pricing.unit_micros(request, route, catalogue)
-
     return EstimateView(
-        routes=[shown(route) for route in sorted(plan.routes, key=cost)],
+        choice=_chosen(question, weighed, catalogue),
+        choice_reason=None if weighed.ways else choice.why_none(question, weighed, catalogue),
+        routes=[shown(route) for route in weighed.routes],
         excluded=[
             ExclusionView(model=e.model, provider=e.provider, reason=e.reason)
-            for e in plan.excluded
+            for e in weighed.excluded
         ],
+    )
+
+
+def _chosen(question: Question, weighed: Weighed, catalogue: Catalogue) -> ChoiceView | None:
+    if not weighed.ways:
+        return None
+    way = weighed.ways[0]
+    return ChoiceView(
+        model=way.offer.id,
+        provider=way.route.provider,
+        mode=way.mode,
+        unit_usd=usd(way.unit_micros),
+        total_usd=usd(way.unit_micros * question.pictures),
+        seconds=way.seconds,
+        reason=choice.why(question, weighed, catalogue),
     )
 
 

@@ -55,7 +55,7 @@ _NOT_SENT = (
 class Errand:
     """One request on its way: its id, for the provider's log and ours; whether it goes to the
     sandbox; when, on the loop's clock, nothing new is begun any more. Who listens gets `sketches`,
-    dropped while it is full, and what was `tried` before more is. With `parks`, begun tasks wait."""
+    dropped while it is full, and what was `tried` before more is. What `parks` leaves tasks."""
 
     id: str
     test: bool

@@ -270,6 +270,7 @@ def _parameters(request: ImageRequest) -> dict[str, Json]:
     """What was asked beside the prompt, without any bytes."""
     asked: dict[str, Json] = {
         "model": request.model,
+        "template": request.template,
         "n": request.n,
         "aspect_ratio": request.aspect_ratio,
         "resolution": request.resolution,

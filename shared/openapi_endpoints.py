@@ -18,6 +18,7 @@ from shared.domain import IMAGE_TYPES, Operation, Status
 from shared.errors import DarkroomError
 from shared.estimate import EstimateView
 from shared.glb import GLB_TYPE
+from shared.template_view import TemplateView
 
 JSON = "application/json"
 JSONL = "application/jsonl"
@@ -70,7 +71,7 @@ TAGS = {
     "batch": "Many requests as one job",
     "three_d": "An image or a text to a 3D model; at /three-d on Cloud Functions",
     "account": "The caller's requests, images, usage, balance and uploads",
-    "models": "The catalogue, price estimates and this description; public",
+    "models": "The catalogue, templates, price estimates and this description; public",
 }
 IDS = {
     "batch": "bat_…",
@@ -207,7 +208,7 @@ _ACCOUNT = (
     ),
     Endpoint(
         "post", "/account/uploads", "Leave to upload a file", view.UploadView,
-        _JSON_BODY, uploads.UploadBody, answers={201: ()},
+        (*_JSON_BODY, errors.NotFound), uploads.UploadBody, answers={201: ()},
         description="With `metadata` the file sets off a job once it is there.",
     ),
     Endpoint(
@@ -237,6 +238,10 @@ _MODELS = (
     ),
     Endpoint(
         "get", "/models/{id}", "One model, retired or not", ModelView, _LOOK_UP, security=_PUBLIC
+    ),
+    Endpoint(
+        "get", "/models/templates", "Prompt templates", view.ListView[TemplateView], _LISTING,
+        security=_PUBLIC,
     ),
     Endpoint(
         "post", "/models/estimate", "What a request would cost by every route", EstimateView,

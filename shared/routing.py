@@ -44,6 +44,8 @@ def plan(request: ImageRequest, catalogue: Catalogue, open_: Container[str], tod
     """The routes of the model asked for, or of every model for "auto". `open_` holds the
     providers that can be reached. Raises NotFound, ModelRetired, InvalidRequest, and
     Misconfigured when no provider of a fitting model can be reached."""
+    if first := recommended(request, catalogue, open_, today):
+        return first if request.fallback else replace(first, routes=first.routes[:1])
     if request.model == AUTO:
         models = list(catalogue.models.values())
     else:
@@ -56,6 +58,18 @@ def plan(request: ImageRequest, catalogue: Catalogue, open_: Container[str], tod
     if request.model == AUTO:
         found = _not_much_dearer(request, found, catalogue)
     return found if request.fallback else replace(found, routes=found.routes[:1])
+
+
+def recommended(
+    request: ImageRequest, catalogue: Catalogue, open_: Container[str], today: date
+) -> Plan | None:
+    """The routes of the model that its template recommends, as if it were asked for; None where
+    that is not left to us, or it has none here."""
+    if request.model != AUTO or request.recommended is None:
+        return None
+    model = catalogue.named(request.recommended, today)
+    found = consider(replace(request, model=model.id), catalogue, [model], open_, today)
+    return found if found.routes else None
 
 
 def consider(

@@ -14,9 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pydantic_core import from_json
+
 from shared import batch_lines, batches, body, generate, log, pixels, trace, webhooks
 from shared.app import App
 from shared.batch_items import BatchAsk
+from shared.catalogue.templates import Template
 from shared.domain import Caller, Hold, ImageRequest, Json, Quote, Record
 from shared.errors import (
     DarkroomError,
@@ -47,13 +50,14 @@ PATIENCE_S = 3600.0
 _TEXTS = frozenset(
     f"{PREFIX}{name}"
     for name in (
-        "prompt", "template", "model", "aspect-ratio", "resolution", "quality", "background",
-        "output-format", "webhook-url",
+        "prompt", "model", "template", "variables", "aspect-ratio", "resolution", "quality",
+        "background", "output-format", "webhook-url",
     )
 )  # fmt: skip
 _NUMBERS = frozenset(f"{PREFIX}{name}" for name in ("n", "seed", "output-quality"))
 _MODE = f"{PREFIX}mode"
 _WEBHOOK = f"{PREFIX}webhook-url"
+_VARIABLES = f"{PREFIX}variables"
 _NAME = re.compile(r"uploads/([A-Za-z0-9_-]{1,100})/([^/]{1,200})/.*[^/]", re.DOTALL)
 _ENCODED = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/]*={0,2})\?=", re.IGNORECASE)
 _PLAIN = re.compile(r"[!-~]+( [!-~]+)*")
@@ -88,12 +92,12 @@ def encoded(value: str) -> str:
     return f"=?UTF-8?B?{base64.b64encode(value.encode()).decode()}?="
 
 
-def check(filename: str, metadata: Mapping[str, str]) -> None:
-    """Raise InvalidRequest for metadata that the file would be refused for."""
+def check(filename: str, metadata: Mapping[str, str], templates: Mapping[str, Template]) -> None:
+    """Raise InvalidRequest or NotFound for metadata that the file would be refused for."""
     if is_jsonl(filename):
         _defaults(metadata)
     else:
-        body.edit(_fields(metadata), body.Files(images=(b"",)))
+        body.edit(_fields(metadata), body.Files(images=(b"",)), templates)
 
 
 async def finalized(app: App, name: str) -> None:
@@ -132,7 +136,7 @@ async def _batch(app: App, file: _File) -> None:
     ask = BatchAsk(
         caller=file.caller,
         source=app.storage.stream(file.name),
-        parse=batch_lines.native({}),
+        parse=batch_lines.native({}, app.catalogue.templates),
         fingerprint=file.fingerprint,
         webhook_url=file.metadata.get(_WEBHOOK),
         metadata={"upload_id": file.upload_id},
@@ -142,7 +146,7 @@ async def _batch(app: App, file: _File) -> None:
         defaults = _defaults(file.metadata)
         ask = replace(
             ask,
-            parse=batch_lines.native(defaults),
+            parse=batch_lines.native(defaults, app.catalogue.templates),
             mode=_mode(file.metadata),
             model=file.metadata.get(f"{PREFIX}model"),
         )
@@ -172,7 +176,8 @@ async def _edit(app: App, file: _File) -> None:
         fields = {**_fields(file.metadata), "metadata": metadata}
         # Its bytes, not its upload_id: there may be more than one object of that.
         files = body.Files(images=(await _bytes(app, file.name),))
-        await generate.admit(app, replace(ask, request=body.edit(fields, files).request))
+        parsed = body.edit(fields, files, app.catalogue.templates)
+        await generate.admit(app, replace(ask, request=parsed.request))
     except InProgress:
         return
     except (DarkroomError, Missing) as error:
@@ -264,15 +269,31 @@ def _mode(metadata: Mapping[str, str]) -> Literal["auto", "provider", "fanout"]:
 
 def _fields(metadata: Mapping[str, str]) -> dict[str, Json]:
     """The fields of a body that metadata stands for. Raises InvalidRequest."""
-    return {
-        label.removeprefix(PREFIX).replace("-", "_"): _field(label, text)
-        for label, text in metadata.items()
-    }
+    fields = {_name(label): _field(label, text) for label, text in metadata.items()}
+    variables = fields.pop("variables", None)
+    if "template" in fields:
+        said = _object(variables) if isinstance(variables, str) else {}
+        fields["template"] = {"name": fields["template"], "variables": said}
+    elif variables is not None:
+        raise InvalidRequest(f"{_VARIABLES} goes with {PREFIX}template.", param=_VARIABLES)
+    return fields
+
+
+def _object(text: str) -> dict[str, Json]:
+    try:
+        found = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidRequest(f"{_VARIABLES} is no JSON: {error}.", param=_VARIABLES) from error
+    if not isinstance(found, dict):
+        raise InvalidRequest(f"{_VARIABLES} is a JSON object.", param=_VARIABLES)
+    return found
+
+
+def _name(label: str) -> str:
+    return label.removeprefix(PREFIX).replace("-", "_")
 
 
 def _field(label: str, text: str) -> Json:
-    if label == f"{PREFIX}template":
-        return {"name": text}
     if label in _TEXTS:
         return text
     if label not in _NUMBERS:

@@ -14,6 +14,7 @@ from pydantic import Field
 from shared import names, upload_trigger
 from shared.app import App
 from shared.body import Body
+from shared.catalogue.templates import Template
 from shared.domain import Caller
 from shared.errors import InvalidRequest
 from shared.links import UPLOAD_LIFE
@@ -45,7 +46,7 @@ async def create(app: App, caller: Caller, upload: UploadBody) -> UploadView:
     refused once it is there."""
     if upload.bytes > MAX_BYTES and not upload_trigger.is_jsonl(upload.filename):
         raise InvalidRequest(f"Only .jsonl may have more than {MAX_BYTES} bytes.", param="bytes")
-    labels = _labels(caller, upload)
+    labels = _labels(caller, upload, app.catalogue.templates)
     upload_id, now = f"upl_{app.new_id()}", app.clock()
     name = names.uploads(caller.account_id, upload_id) + _plain(upload.filename)
     ticket = await app.storage.ticket(name, upload.content_type, labels, upload.bytes, UPLOAD_LIFE)
@@ -93,13 +94,15 @@ async def _exactly(pieces: AsyncIterator[bytes], announced: int) -> AsyncIterato
         raise wrong
 
 
-def _labels(caller: Caller, upload: UploadBody) -> dict[str, str]:
+def _labels(
+    caller: Caller, upload: UploadBody, templates: Mapping[str, Template]
+) -> dict[str, str]:
     """What is stored with the file: its metadata, and what it means without our being asked."""
     for label in upload_trigger.MARKS & upload.metadata.keys():
         raise InvalidRequest(f"{label} is not yours to set.", param="metadata")
     labels = {label: upload_trigger.encoded(text) for label, text in upload.metadata.items()}
     if labels:
-        upload_trigger.check(upload.filename, upload.metadata)
+        upload_trigger.check(upload.filename, upload.metadata, templates)
     else:
         labels[upload_trigger.TRIGGER] = "off"
     if caller.test:

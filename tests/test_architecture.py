@@ -26,7 +26,12 @@ PURE = [
     *sorted(Path("shared/surfaces").glob("*.py")),
     *(Path("shared") / f"{n}.py" for n in ("pacing", "breaker", "sizes", "sse")),
     *(Path("shared") / f"{n}.py" for n in ("batch_domain", "batch_lines", "event_message", "glb")),
-    *(Path("shared") / f"{n}.py" for n in ("capabilities", "estimate", "body", "view", "errors")),
+    *(Path("shared") / f"{n}.py" for n in ("capabilities", "estimate", "choice", "body", "view")),
+    *(Path("shared") / f"{n}.py" for n in ("rendering", "catalogue_view", "template_view")),
+    *(
+        Path("shared") / f"{n}.py"
+        for n in ("errors", *(f"catalogue/{m}" for m in ("rows", "templates", "values")))
+    ),
 ]
 IO = {
     "asyncio",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from shared import batch_body
 from shared.app import App
 from shared.batch_items import BatchAsk
+from shared.catalogue import Catalogue
 from shared.domain import Caller
 from shared.errors import InvalidRequest
 
@@ -20,7 +22,8 @@ CALLER = Caller("acc", "key", test=True)
 def read(**fields: Any) -> BatchAsk:
     """A body with items, for which nothing is looked up."""
     said = {"items": ITEMS, **fields}
-    return asyncio.run(batch_body.read(cast(App, None), CALLER, said, None))
+    app = cast(App, SimpleNamespace(catalogue=Catalogue({}, {}, {})))
+    return asyncio.run(batch_body.read(app, CALLER, said, None))
 
 
 @pytest.mark.parametrize(

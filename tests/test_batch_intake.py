@@ -37,7 +37,7 @@ async def given(pieces: Sequence[bytes], read: list[int] | None = None) -> Async
 async def asked(darkroom: Darkroom, source: AsyncIterator[bytes], key: str = TEST_KEY) -> BatchAsk:
     """A batch of that file."""
     caller = await darkroom.app.accounts.authenticate(key)
-    return BatchAsk(caller, source, batch_lines.native({}), "fingerprint")
+    return BatchAsk(caller, source, batch_lines.native({}, {}), "fingerprint")
 
 
 async def refused(darkroom: Darkroom, ask: BatchAsk) -> DarkroomError:
@@ -172,7 +172,7 @@ def test_a_line_of_many_tiny_values_is_refused_unread(tmp_path: Path) -> None:
 
         def parse(line: bytes) -> Any:
             understood.append(line)
-            return batch_lines.native({})(line)
+            return batch_lines.native({}, {})(line)
 
         seen = BatchAsk(ask.caller, ask.source, parse, ask.fingerprint)
         [told] = lines_of(await refused(darkroom, seen))

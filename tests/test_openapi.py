@@ -128,7 +128,7 @@ def test_every_operation_can_succeed_and_can_break() -> None:
 
 
 def test_what_callers_can_reach_is_described_and_nothing_else() -> None:
-    ours = {"provider_webhook", "run_request", "batch_callback", "on_upload", "sweep"}
+    ours = {"studio", "provider_webhook", "run_request", "batch_callback", "on_upload", "sweep"}
     deployed = {name for name in vars(main) if not name.startswith("_")}
     assert {path.split("/")[1] for path in DOCUMENT["paths"]} == deployed - ours
     for name in deployed - ours - {"openai", "gemini"}:
@@ -224,7 +224,7 @@ def test_items_of_a_batch_have_the_fields_that_are_described() -> None:
     item = DOCUMENT["components"]["schemas"]["BatchItemBody"]
     whole = {"custom_id": "a", "prompt": "x", "n": 1, "images": [{"image_id": "img_a_0"}]}
     check(item, whole)
-    parse = batch_lines.native({})
+    parse = batch_lines.native({}, {})
     assert parse(json.dumps(whole).encode()).request.operation == "edit"
     for name in set(EditBody.model_fields) - set(whole):
         fields = {**whole, name: None}
@@ -269,7 +269,10 @@ def test_words_of_the_description_are_taken_and_others_refused(
 
 def test_answers_about_the_catalogue_are_as_described(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
-        for path in ("/models", "/models/nano-banana-pro", "/models/none", "/models/openapi.json"):
+        for path in (
+            *("/models", "/models/nano-banana-pro", "/models/none", "/models/openapi.json"),
+            *("/models/templates", "/models/templates?name=logo"),
+        ):
             as_described(await darkroom.client.get(path))
         retired = {"model": "imagen-4.0-generate-001"}
         bodies: list[dict[str, Any]] = [{"count": 3}, {"model": "none"}, retired, {"n": 0}]

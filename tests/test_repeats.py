@@ -23,7 +23,7 @@ CUP = {"model": "gemini-3-pro-image", "prompt": "a cup"}
 
 async def asked(darkroom: Darkroom, key: str, **changes: object) -> Ask:
     caller = await darkroom.app.accounts.authenticate(key)
-    parsed = body.generate({**CUP, **changes})
+    parsed = body.generate({**CUP, **changes}, {})
     return Ask(caller, parsed.request, parsed.fingerprint)
 
 

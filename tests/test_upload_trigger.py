@@ -112,7 +112,7 @@ def test_two_files_of_one_folder_are_two_edits(tmp_path: Path) -> None:
         (photo(), {**CUP, "darkroom-model": "no-such"}, "not_found", "model"),
         (photo(), {**CUP, "darkroom-n": "many"}, "invalid_request", "darkroom-n"),
         (photo(), {**CUP, "darkroom-promt": "x"}, "invalid_request", "darkroom-promt"),
-        (photo(), {**TEST, "darkroom-template": "no-such"}, "invalid_request", "template.name"),
+        (photo(), {**TEST, "darkroom-template": "no-such"}, "not_found", "template.name"),
         (photo(), {**CUP, "darkroom-test": "0"}, "insufficient_credit", None),
     ],
 )
@@ -315,8 +315,8 @@ def test_any_text_goes_through_a_header(value: str) -> None:
 
 
 def test_metadata_is_checked_before_the_file_is_there() -> None:
-    upload_trigger.check("a.jpg", {"darkroom-prompt": "a cup", "darkroom-n": "2"})
-    upload_trigger.check("a.jsonl", {"darkroom-mode": "provider", "darkroom-model": "auto"})
+    upload_trigger.check("a.jpg", {"darkroom-prompt": "a cup", "darkroom-n": "2"}, {})
+    upload_trigger.check("a.jsonl", {"darkroom-mode": "provider", "darkroom-model": "auto"}, {})
     for filename, metadata in (
         ("a.jpg", {"darkroom-model": "auto"}),
         ("a.jpg", {"darkroom-prompt": "a cup", "darkroom-mode": "auto"}),
@@ -325,4 +325,4 @@ def test_metadata_is_checked_before_the_file_is_there() -> None:
         ("a.jsonl", {"darkroom-seed": "-1"}),
     ):
         with pytest.raises(InvalidRequest):
-            upload_trigger.check(filename, metadata)
+            upload_trigger.check(filename, metadata, {})

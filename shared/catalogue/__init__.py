@@ -1,19 +1,20 @@
-"""Every model, route, price and provider account, as data: `providers.toml`, a file in `models/`
-for each provider and an operator's overlay, read once and checked whole. A wrong row stops the
-start and is named.
+"""Every model, route, price, provider account and prompt template, as data: `providers.toml`, a
+file in `models/` for each provider, `templates.toml` and an operator's overlay, read once and
+checked whole. A wrong row stops the start and is named.
 
 In the files, `[family.NAME]` gives defaults to the models of that family. A row with an id that an
 earlier file has (a route's: the same provider) changes the fields it names of that row, else it
 adds one: so each file in `models/` adds its provider's routes to the models of those before it.
 Tables such as `options` are merged entry by entry; a field set to "" is taken away. `sizes` may
-hold more than a model offers: it keeps those of its own ratios and resolutions.
+hold more than a model offers: it keeps those of its own ratios and resolutions. A template is known
+by its name, and a row that changes one raises its version.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import chain, product
 from pathlib import Path
@@ -23,18 +24,21 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from shared.catalogue import offers as fitting
-from shared.catalogue.rows import FROM_FILE, Model, Provider, Route
+from shared.catalogue import templates as fitted
+from shared.catalogue.rows import Model, Provider, Route
+from shared.catalogue.templates import Template
+from shared.catalogue.values import FROM_FILE
 from shared.errors import ModelRetired, NotFound
 from shared.providers.registry import ADAPTERS
 
 HERE = Path(__file__).parent
 PROVIDERS = ("google", "vertex", "openai", "ark", "laozhang", "openrouter", "threedaistudio")
 """The files in `models/`, in the order in which a model's routes are tried."""
-KINDS = ("family", "provider", "model")
+KINDS = ("family", "provider", "model", "template")
 RESERVED = "auto"
 """What a caller writes for "any model": no model can be called so."""
 FAMILY_FIELDS = frozenset(Model.model_fields) - {"id", "family", "routes"}
-T = TypeVar("T", Model, Provider)
+T = TypeVar("T", Model, Provider, Template)
 Table: TypeAlias = dict[str, Any]
 
 
@@ -51,6 +55,7 @@ class Catalogue:
     aliases: Mapping[str, str]
     offers: Mapping[str, Model] = field(default_factory=dict)
     """What each route offers, by its key."""
+    templates: Mapping[str, Template] = field(default_factory=dict)
 
     def offer(self, route: Route) -> Model:
         """The model as this route offers it."""
@@ -115,18 +120,26 @@ def load(overlay: Path | None = None) -> Catalogue:
     rows: dict[str, dict[str, Table]] = {kind: {} for kind in KINDS}
     origin: dict[tuple[str, str], str] = {}
     files = [HERE / "providers.toml", *(HERE / "models" / f"{name}.toml" for name in PROVIDERS)]
-    for file in (*files, *([overlay] if overlay else [])):
+    for file in (*files, HERE / "templates.toml", *([overlay] if overlay else [])):
         for kind, changes in _read(file).items():
             for name, row in changes.items():
-                rows[kind][name] = _merged(rows[kind].get(name, {}), row)
-                origin[kind, name] = f"{file.name}: {kind} {name}"
+                before, where = rows[kind].get(name, {}), f"{file.name}: {kind} {name}"
+                rows[kind][name] = _merged(before, row)
+                origin[kind, name] = where
+                if kind == "template" and before:
+                    _check_version(before, rows[kind][name], where)
     for name, family in rows["family"].items():
         _check_family(family, origin["family", name])
-    return _checked(
+    found = _checked(
         {i: _model(row, rows["family"], origin["model", i]) for i, row in rows["model"].items()},
         {i: _row(Provider, row, origin["provider", i]) for i, row in rows["provider"].items()},
         {i: origin["model", i] for i in rows["model"]},
     )
+    templates = {
+        name: _template(row, found, origin["template", name])
+        for name, row in rows["template"].items()
+    }
+    return replace(found, templates=templates)
 
 
 def _read(file: Path) -> dict[str, dict[str, Table]]:
@@ -142,6 +155,7 @@ def _read(file: Path) -> dict[str, dict[str, Table]]:
         "family": _families(tables.get("family", {}), file.name),
         "provider": _by_id(tables.get("provider", []), "provider", file.name),
         "model": _by_id(tables.get("model", []), "model", file.name),
+        "template": _by_id(tables.get("template", []), "template", file.name, key="name"),
     }
 
 
@@ -167,14 +181,14 @@ def _check_family(family: Table, where: str) -> None:
                 raise BadCatalogue(f"{where}: {_reason(wrong)}") from error
 
 
-def _by_id(rows: object, kind: str, file: str) -> dict[str, Table]:
+def _by_id(rows: object, kind: str, file: str, key: str = "id") -> dict[str, Table]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadCatalogue(f"{file}: {kind}: write each row as [[{kind}]]")
     found: dict[str, Table] = {}
     for number, row in enumerate(rows, 1):
-        name = row.get("id")
+        name = row.get(key)
         if not isinstance(name, str) or not name:
-            raise BadCatalogue(f"{file}: {kind} number {number}: id: it must be a string")
+            raise BadCatalogue(f"{file}: {kind} number {number}: {key}: it must be a string")
         if name in found:
             raise BadCatalogue(f"{file}: {kind} {name}: it is there twice")
         _check_routes_shape(row.get("routes", []), f"{file}: {kind} {name}")
@@ -231,6 +245,28 @@ def _model(row: Table, families: Mapping[str, Table], where: str) -> Model:
     }
     routes = tuple(route.model_copy(update={"model": model.id}) for route in model.routes)
     return model.model_copy(update={"sizes": sizes, "routes": routes})
+
+
+def _check_version(before: Table, row: Table, where: str) -> None:
+    """A record names the template and the version that it was made with, not the text."""
+    old, new = before.get("version"), row.get("version")
+    if row != before and isinstance(old, int) and isinstance(new, int) and new <= old:
+        raise BadCatalogue(
+            f"{where}: version: it changes version {old}, so it is {old + 1} or more"
+        )
+
+
+def _template(row: Table, catalogue: Catalogue, where: str) -> Template:
+    template = _row(Template, row, where)
+    try:
+        model = catalogue.find(template.model)
+    except NotFound as error:
+        raise BadCatalogue(f"{where}: model: no model {template.model!r}") from error
+    offers = [catalogue.offer(route) for route in model.routes]
+    faults = [next(fitted.misfits(template, offer), None) for offer in offers]
+    if all(faults):
+        raise BadCatalogue(f"{where}: model: {model.id} does not suit it: {faults[0]}")
+    return template
 
 
 def _row(kind: type[T], row: Table, where: str) -> T:

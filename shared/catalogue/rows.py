@@ -1,28 +1,26 @@
-"""The shape of a catalogue row, checked when it is read. Prices are written as decimal strings and
-held as integer millionths of their unit: micro-dollars, where they are dollars."""
+"""The shape of a catalogue row, checked when it is read. Prices are held as integer millionths of
+their unit: micro-dollars, where they are dollars."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
+from typing import Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    StrictBool,
-    StrictInt,
-    ValidationInfo,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+
+from shared.catalogue.values import (
+    Count,
+    Day,
+    Grade,
+    Micros,
+    Name,
+    Number,
+    Pixels,
+    Positive,
+    Ratio,
+    Zone,
 )
-
 from shared.domain import Auth, Json, Operation, Size
 
 Lifecycle = Literal["live", "preview", "deprecated", "retired"]
@@ -30,48 +28,8 @@ OptionKind = Literal["number", "integer", "string", "boolean", "list", "object",
 Unit = Literal["image", "credit", "million_tokens"]
 Format = Literal["png", "jpeg", "webp", "glb"]
 
-FROM_FILE = "file"
-"""Validation context of a row that was read from a file."""
 MODALITIES = ("text_in", "image_in", "text_out", "image_out")
 """What a price by tokens is split into."""
-
-
-def _millionths(value: object, info: ValidationInfo) -> int:
-    """ "0.134" → 134000. In a file a price is a string, so that no float ever holds it and a
-    whole number of dollars is not taken for micro-dollars."""
-    if isinstance(value, int) and not isinstance(value, bool) and info.context != FROM_FILE:
-        return value
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value):
-        raise ValueError('a price is a string with at most six decimals, such as "0.039"')
-    return int(Decimal(value) * 1_000_000)
-
-
-def _size(value: object) -> object:
-    """ "1024x768" → (1024, 768)."""
-    if not isinstance(value, str):
-        return value
-    if not re.fullmatch(r"[0-9]{1,5}x[0-9]{1,5}", value):
-        raise ValueError('a size is width x height in pixels, such as "1024x768"')
-    return tuple(int(side) for side in value.split("x"))
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"there is no time zone {name!r}") from error
-    return name
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-"""What may stand in a URL's path: an id or an alias."""
-Ratio = Annotated[str, Field(pattern=r"^[1-9][0-9]*:[1-9][0-9]*$")]
-Micros = Annotated[int, BeforeValidator(_millionths)]
-Pixels = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_size)]
-Count = Annotated[StrictInt, Field(ge=0)]
-Positive = Annotated[StrictInt, Field(ge=1)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Day = Annotated[date, Field(strict=True)]
 
 
 class Row(BaseModel):
@@ -87,7 +45,7 @@ class Allowance(Row):
 
     rpd: Positive
     rpm: Positive | None = None
-    zone: Annotated[str, AfterValidator(_zone)] = "America/Los_Angeles"
+    zone: Zone = "America/Los_Angeles"
     then: Literal["paid", "refused"] = "paid"
 
     def __str__(self) -> str:
@@ -296,6 +254,9 @@ class Model(Row):
     `token_grid` is, by quality, the side in patches of a square one, from which they follow;
     `source_tokens` are those of an image that goes in, as a rule and at most.
 
+    `grade` is how good its pictures are taken to be, up to 5: the operator's opinion, by which the
+    best is chosen.
+
     One that makes 3D models makes one at a time and nothing else, of a prompt or of images; of both
     with the options and values in `together`, and of several images where `several` is true."""
 
@@ -303,6 +264,7 @@ class Model(Row):
     name: str
     aliases: tuple[Name, ...] = ()
     family: str
+    grade: Grade = 3
     successor: str | None = None
     operations: tuple[Operation, ...] = Field(min_length=1)
     aspect_ratios: tuple[Ratio, ...] = ()
@@ -359,6 +321,11 @@ class Model(Row):
     def three_d(self) -> bool:
         """Whether it makes 3D models."""
         return "three_d" in self.operations
+
+    @property
+    def released(self) -> date | None:
+        """The day the first of its routes came out."""
+        return min((route.released for route in self.routes if route.released), default=None)
 
     def by(self, route: Route) -> Model:
         """The model as one of its routes offers it."""

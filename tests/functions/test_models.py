@@ -23,6 +23,7 @@ def test_the_catalogue_is_public_and_complete(tmp_path: Path) -> None:
         assert len(listed["data"]) == len(darkroom.app.catalogue.models)
         pro = next(m for m in listed["data"] if m["id"] == "gemini-3-pro-image")
         assert pro["status"] == "live"
+        assert pro["grade"] == 5
         assert pro["sizes"]["16:9"]["2K"] == "2752x1536"
         route = next(r for r in pro["routes"] if r["provider"] == "google")
         assert route["price"] == {
@@ -213,6 +214,46 @@ def test_without_any_key_an_estimate_is_of_everything(tmp_path: Path) -> None:
         assert len(estimate["routes"]) == 5 and estimate["excluded"] == []
 
     play(tmp_path, story, env={"GEMINI_API_KEY": ""})
+
+
+def test_an_estimate_says_what_to_choose_and_why(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        async def estimate(body: dict[str, Any], key: str = "") -> dict[str, Any]:
+            headers = {"authorization": f"Bearer {key}"} if key else {}
+            answer = await darkroom.client.post("/models/estimate", json=body, headers=headers)
+            assert answer.status_code == 200, answer.text
+            return dict(answer.json())
+
+        best = {"choose": "best", "can_wait": True, "max_unit_usd": "0.07", "count": 1_000}
+        found = await estimate(best)
+        choice = found["choice"]
+        assert choice.pop("reason").startswith("Nano Banana Pro by Google Gemini API is the best ")
+        assert choice == {
+            "model": "gemini-3-pro-image",
+            "provider": "google",
+            "mode": "batch",
+            "unit_usd": "0.067000",
+            "total_usd": "67.000000",
+            "seconds": None,
+        }
+        assert found["choice_reason"] is None
+        nothing = await estimate({"max_unit_usd": "0.01", "masked": True})
+        assert nothing["choice"] is None and nothing["routes"] == []
+        assert nothing["choice_reason"].startswith("Nothing open here can make pictures from yours")
+        reasons = {(e["model"], e["provider"]): e["reason"] for e in nothing["excluded"]}
+        assert reasons["gemini-3-pro-image", "google"] == (
+            "it costs $0.134 a picture, over the limit of $0.01"
+        )
+        # Whoever sends a test key is told of what it reaches, whether it is one or not.
+        assert {r["provider"] for r in (await estimate({}))["routes"]} == {"google"}
+        assert {r["provider"] for r in (await estimate({}, "dk_live_x"))["routes"]} == {"google"}
+        tested = await estimate({}, "dk_test_of_nobody")
+        assert {r["provider"] for r in tested["routes"]} == set(darkroom.app.catalogue.providers)
+        for wrong in ({"choose": "tasty"}, {"max_unit_usd": 1}, {"can_wait": "yes"}):
+            answer = await darkroom.client.post("/models/estimate", json=wrong)
+            assert answer.status_code == 400, answer.text
+
+    play(tmp_path, story)
 
 
 def test_an_estimate_for_any_model_is_cheapest_first_and_gives_reasons(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Clumsy(Words):
 
 async def begun(darkroom: Darkroom) -> Admitted:
     caller = await darkroom.app.accounts.authenticate(await darkroom.live_key())
-    parsed = body.generate({"model": "gemini-3-pro-image", "prompt": "a cup"})
+    parsed = body.generate({"model": "gemini-3-pro-image", "prompt": "a cup"}, {})
     return await admit(darkroom.app, Ask(caller, parsed.request, parsed.fingerprint))
 
 
