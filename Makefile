@@ -12,10 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/runtime: requirements.txt
+$(VENV)/runtime: requirements.txt requirements-operator.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-operator.txt
 	@touch $@
 
 $(VENV)/tools: $(VENV)/runtime requirements-dev.txt
@@ -37,7 +37,7 @@ test: $(VENV)/tools $(VENV)/checkov/tools ## every test
 	@$(BIN)/python -m pytest
 
 unit: $(VENV)/tools ## the quick tests, which need nothing but this process
-	@$(BIN)/python -m pytest --ignore tests/wire -m "not emulator and not infra and not load and not pictures and not process and not thorough"
+	@$(BIN)/python -m pytest --ignore tests/wire -m "not browser and not emulator and not infra and not load and not pictures and not process and not thorough"
 
 bench: $(VENV)/tools ## measure cold starts, and batches: memory, times, writes to Firestore (8 GB of disk, some minutes)
 	@$(BIN)/python -m tests.benchmarks.cold_start
@@ -64,5 +64,6 @@ smoke: $(VENV)/runtime ## have pictures made by the sandbox at DARKROOM_PUBLIC_U
 
 lock: $(VENV)/tools ## pin requirements*.txt anew
 	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements.in
+	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements-operator.in
 	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements-dev.in
 	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements-checkov.in
