@@ -7,47 +7,40 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec
 
-import click
-
 from shared import local
 from shared.app import App, build
-from shared.catalogue import BadCatalogue, Catalogue, load
-from shared.errors import DarkroomError
-from shared.settings import BadSettings, Settings
+from shared.catalogue import Catalogue, load
+from shared.domain import Account
+from shared.errors import NotFound
+from shared.settings import Settings
 
 P = ParamSpec("P")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def _opened() -> App:
-    """The App of the environment, or one line that says why there is none."""
-    try:
-        return build(local.completed(Settings.from_env()), signs=False)
-    except (BadSettings, BadCatalogue, OSError) as error:
-        raise click.ClickException(str(error)) from error
 
 
 def catalogue() -> Catalogue:
-    """The catalogue of the environment, or one line that says what is wrong with it."""
-    try:
-        return load(Settings.from_env().catalogue_overlay)
-    except (BadSettings, BadCatalogue) as error:
-        raise click.ClickException(str(error)) from error
+    """The catalogue of the environment. Raises BadCatalogue, BadSettings."""
+    return load(Settings.from_env().catalogue_overlay)
+
+
+async def known(app: App, account_id: str) -> Account:
+    """An account. Raises NotFound."""
+    account = await app.records.account(account_id)
+    if account is None:
+        raise NotFound(f"There is no account {account_id}.")
+    return account
 
 
 def with_app(
     command: Callable[Concatenate[App, P], Coroutine[Any, Any, None]],
 ) -> Callable[P, None]:
-    """Run an async command on an App; an error of ours becomes one line."""
+    """Run an async command on an App."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         async def opened() -> None:
-            app = _opened()
+            app = build(local.completed(Settings.from_env()), signs=False)
             try:
                 await command(app, *args, **kwargs)
-            except DarkroomError as error:
-                raise click.ClickException(error.message) from error
             finally:
                 await app.close()
 

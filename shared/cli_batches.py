@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,7 +13,8 @@ import click
 from shared import batch_steps, batch_view, view
 from shared.app import App
 from shared.batch_domain import Batch, Group, Job, Mode
-from shared.cli_app import json_option, with_app
+from shared.cli_app import with_app
+from shared.cli_options import confirm, json_option, page_options, yes_option
 from shared.cli_output import Progress, show, show_list
 from shared.domain import Account
 from shared.errors import NotFound
@@ -26,7 +26,6 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 AGES = timedelta(days=3650)
 """Until then everything that is open is due."""
-_BAR = 20
 _TRIES = 10
 
 
@@ -90,8 +89,7 @@ def batches() -> None:
 @batches.command("list")
 @click.option("--account", "account_id", help="Of this account only; --cursor wants it.")
 @click.option("--open", "only_open", is_flag=True, help="Not ended yet: the longest due first.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--cursor", help="Go on where the last page ended.")
+@page_options
 @json_option
 @with_app
 async def list_batches(
@@ -162,10 +160,11 @@ async def watch_batch(
     is_flag=True,
     help="Even while somebody is at it: what is being made then is lost, and not charged.",
 )
+@yes_option
 @json_option
 @with_app
 async def retry_batch(
-    app: App, batch_id: str, account_id: str | None, force: bool, as_json: bool
+    app: App, batch_id: str, account_id: str | None, force: bool, yes: bool, as_json: bool
 ) -> None:
     """Have a batch that is stuck looked at now: its rests end, and a dead worker's lease.
 
@@ -173,6 +172,8 @@ async def retry_batch(
     pays for them: a new batch.
     """
     batch = await _found(app, batch_id, account_id)
+    if force and batch.open and _taken(batch, app.clock()):
+        confirm(f"Somebody is at {batch_id}: what is being made now is lost. Go on?", yes)
     for _ in range(_TRIES):
         try:
             batch = await app.records.advance_batch(_pushed(batch, app.clock(), force=force))
@@ -188,10 +189,10 @@ async def retry_batch(
 
 async def watched(app: App, batch: Batch, every_s: float) -> Batch:
     """The batch once it has ended. Raises NotFound if it goes away."""
-    with Progress(redraws=sys.stderr.isatty()) as progress:
+    with Progress() as progress:
         while True:
-            now = app.clock()
-            progress.show(_state(batch), _how_far(batch, now), now)
+            now, counts = app.clock(), batch.counts
+            progress.show(_state(batch), (counts.ended, counts.total), _how_far(batch, now), now)
             if not batch.open:
                 return batch
             await app.sleep(every_s)
@@ -231,7 +232,7 @@ def _pushed(batch: Batch, now: datetime, *, force: bool) -> Batch:
         raise click.ClickException(
             f"{batch.id} has ended: {batch.status}. Failed items go into a new batch."
         )
-    taken = batch.worker is not None and batch.due_at > now
+    taken = _taken(batch, now)
     if taken and not force:
         raise click.ClickException(
             f"Somebody is at {batch.id}, or died at it: its lease ends at {batch.due_at:%H:%M:%S}"
@@ -243,6 +244,11 @@ def _pushed(batch: Batch, now: datetime, *, force: bool) -> Batch:
     if batch_steps.due(pushed, now) is not None:
         return replace(pushed, due_at=now)
     return replace(pushed, due_at=max(now, batch_steps.wakes_at(pushed, now)))
+
+
+def _taken(batch: Batch, now: datetime) -> bool:
+    """Whether somebody may be at it."""
+    return batch.worker is not None and batch.due_at > now
 
 
 def _looked_at(job: Job, now: datetime, alone_at: datetime) -> Job:
@@ -258,12 +264,10 @@ def _state(batch: Batch) -> str:
 
 
 def _how_far(batch: Batch, now: datetime) -> str:
-    """A line of text: state, bar, counts, and the time since it was created."""
+    """What became of its items, and the time since it was created."""
     counts = batch.counts
-    full = _BAR * counts.ended // counts.total if counts.total else 0
     took_s = ((batch.completed_at or now) - batch.created_at).total_seconds()
     parts = [
-        f"{_state(batch):<10} [{'#' * full}{'-' * (_BAR - full)}] {counts.ended}/{counts.total}",
         f"{counts.succeeded} succeeded",
         f"{counts.failed} failed",
         *([f"{counts.cancelled} cancelled"] if counts.cancelled else []),

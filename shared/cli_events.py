@@ -10,8 +10,9 @@ import click
 from shared import view
 from shared import webhooks as notices
 from shared.app import App
-from shared.cli_app import json_option, with_app
-from shared.cli_output import show, show_list
+from shared.cli_app import with_app
+from shared.cli_options import confirm, json_option, yes_option
+from shared.cli_output import counting, show, show_list
 from shared.domain import Notice, NoticeState
 from shared.errors import NotFound
 from shared.events import Dead, Topic
@@ -137,7 +138,12 @@ async def replay_event(app: App, name: str | None, every: bool, as_json: bool) -
         return
     # Those of this moment: what dies again meanwhile is not replayed without end.
     found = await app.events.dead(MOST_AT_ONCE)
-    replayed = [ReplayedView(id=one.id) for one in found if await app.events.replay(one.id)]
+    replayed: list[ReplayedView] = []
+    with counting("Events", len(found), app.clock) as one_more:
+        for one in found:
+            if await app.events.replay(one.id):
+                replayed.append(ReplayedView(id=one.id))
+            one_more()
     show_list(view.ListView(data=replayed, has_more=len(found) == MOST_AT_ONCE), ("id",), as_json)
 
 
@@ -166,9 +172,10 @@ async def list_webhooks(app: App, only_dead: bool, limit: int, as_json: bool) ->
 
 @webhooks.command("replay")
 @_which
+@yes_option
 @json_option
 @with_app
-async def replay_webhook(app: App, name: str | None, every: bool, as_json: bool) -> None:
+async def replay_webhook(app: App, name: str | None, every: bool, yes: bool, as_json: bool) -> None:
     """Send a webhook again, whatever became of it: with the next sweep, and with all its tries."""
     _check_which(name, every)
     if name is not None:
@@ -181,7 +188,14 @@ async def replay_webhook(app: App, name: str | None, every: bool, as_json: bool)
         show(of_notice(notice), as_json)
         return
     found = await app.records.notices("dead", MOST_AT_ONCE, app.clock())
-    replayed = [again for one in found if (again := await _replayed(app, one))]
+    if found:
+        confirm(f"Send {len(found)} webhooks to callers' servers again?", yes)
+    replayed: list[WebhookView] = []
+    with counting("Webhooks", len(found), app.clock) as one_more:
+        for one in found:
+            if again := await _replayed(app, one):
+                replayed.append(again)
+            one_more()
     show_list(
         view.ListView(data=replayed, has_more=len(found) == MOST_AT_ONCE),
         ("id", "subject", "url"),

@@ -1,164 +1,55 @@
-"""What the command line prints: views of what only operators see, and any view as JSON or as plain
-aligned text."""
+"""What the command line prints: one thing as two columns, many as a table, or either as JSON; and
+how far something is. On a terminal in colour and as wide as it is; elsewhere plain text, a row a
+line, with nothing cut off. rich does it, and is loaded by whoever prints."""
 
 from __future__ import annotations
 
-import functools
+import io
 import json
+import re
 import shutil
 import sys
-from collections.abc import Sequence
-from datetime import date, datetime, timedelta
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
 
 import click
-from pydantic import Field
 
 from shared import view
-from shared.audit import Audit
-from shared.catalogue import Catalogue
-from shared.domain import ApiKey, Record
-from shared.ledger import Standing
-from shared.links import Links
-from shared.pricing import usd
 
-PRICE_LIFE = timedelta(days=90)
-"""How long a price counts as checked."""
-SHUTDOWN_NOTICE = timedelta(days=60)
-"""How early a route's end is told."""
+if TYPE_CHECKING:
+    from rich import progress as bars
+    from rich.console import Console
+    from rich.text import Text
+
 SAID_EVERY = timedelta(seconds=30)
 """How often a line says how far something is, where lines stay."""
+_STYLES = {
+    **dict.fromkeys(("succeeded", "delivered", "live"), "green"),
+    **dict.fromkeys(("queued", "accepted", "running", "collecting", "due", "preview"), "cyan"),
+    **dict.fromkeys(("cancelled", "deprecated"), "yellow"),
+    **dict.fromkeys(("failed", "dead", "expired", "retired"), "red"),
+}
+_WORDS = ("status", "state", "outcome")
+"""Columns whose words are coloured."""
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_TIME = re.compile(r"\b([0-9-]{10})T([0-9:]{8})\.[0-9]{3}Z")
+_LONGEST_WHOLE = 60
+"""Characters: what is longer is folded, if it has no space either."""
+_LONGEST_WORD = 30
+"""Characters: so wide is a column that is folded at least, if it has such words."""
+_GAP = 2
+_ENDLESS = 1 << 20
 
 
-class KeyView(view.View):
-    """A key as it is kept: nobody can read the key itself."""
-
-    id: str
-    account: str
-    test: bool
-    created_at: view.Time
-    revoked_at: view.Time | None
-
-
-class NewKeyView(view.View):
-    """A key on the one occasion that it is shown."""
-
-    id: str
-    key: str
-    account: str
-    test: bool
-
-
-class RevokedView(view.View):
-    """A key that opens nothing any more."""
-
-    id: str
-    revoked: bool = True
-
-
-class OperatorsAccountView(view.AccountView):
-    """An account, but for its webhook secret: what is deployed alone knows what it signs with."""
-
-    webhook_secret: str = Field(exclude=True)
-
-
-class OperatorsRequestView(view.RequestView):
-    """A request with what all its calls cost the operator, the failed ones too."""
-
-    provider_cost_usd: str
-
-
-class FindingView(view.View):
-    """Something that does not add up."""
-
-    account: str
-    subject: str
-    message: str
-
-
-class AuditView(view.View):
-    """What the ledger check looked at and found."""
-
-    accounts: int
-    requests: int
-    entries: int
-    balance_usd: str
-    findings: list[FindingView]
-
-
-class RouteNote(view.View):
-    """A route to look at: `day` is when its price was last checked, or when it shuts down."""
-
-    model: str
-    provider: str
-    note: Literal["price_is_old", "shuts_down"]
-    day: date
-
-
-class CatalogueView(view.View):
-    """A sound catalogue, and what in it is old or about to end."""
-
-    models: int
-    routes: int
-    notes: list[RouteNote]
-
-
-def of_key(key: ApiKey) -> KeyView:
-    """A key without what is stored of it."""
-    return KeyView(
-        id=key.id,
-        account=key.account_id,
-        test=key.test,
-        created_at=key.created_at,
-        revoked_at=key.revoked_at,
-    )
-
-
-def of_account(standing: Standing, now: datetime) -> OperatorsAccountView:
-    """An account as an operator sees it."""
-    return OperatorsAccountView(**dict(view.of_account(standing, "", now)))
-
-
-def of_request(record: Record, links: Links, now: datetime) -> OperatorsRequestView:
-    """A record as an operator sees it."""
-    shown = view.of_request(record, links, now)
-    cost = usd(record.cost_micros)
-    return OperatorsRequestView(**dict(shown), provider_cost_usd=cost)
-
-
-def of_audit(audit: Audit) -> AuditView:
-    """The ledger check."""
-    return AuditView(
-        accounts=audit.accounts,
-        requests=audit.requests,
-        entries=audit.entries,
-        balance_usd=usd(audit.balance_micros),
-        findings=[
-            FindingView(account=f.account_id, subject=f.subject, message=f.message)
-            for f in audit.findings
-        ],
-    )
-
-
-def of_catalogue(catalogue: Catalogue, today: date) -> CatalogueView:
-    """The catalogue on that day, with notes on its live routes."""
-    routes = [route for model in catalogue.models.values() for route in model.routes]
-    notes: list[RouteNote] = []
-    for route in routes:
-        if not route.live(today):
-            continue
-        note = functools.partial(RouteNote, model=route.model, provider=route.provider)
-        if route.checked < today - PRICE_LIFE:
-            notes.append(note(note="price_is_old", day=route.checked))
-        if route.shutdown and route.shutdown <= today + SHUTDOWN_NOTICE:
-            notes.append(note(note="shuts_down", day=route.shutdown))
-    return CatalogueView(models=len(catalogue.models), routes=len(routes), notes=notes)
-
-
-def show(shown: view.View, as_json: bool) -> None:
-    """One thing: JSON, or a line a field."""
+def show(shown: view.View, as_json: bool, fields: Mapping[str, object] | None = None) -> None:
+    """One thing: JSON, or a row a field, where `fields` may stand for the thing's own."""
     data = shown.model_dump(mode="json")
-    click.echo(_json(data) if as_json else _table([list(row) for row in _flat(data).items()]))
+    if as_json:
+        click.echo(_json(data))
+    else:
+        show_fields(data if fields is None else fields)
 
 
 def show_list(listed: view.ListView[Any], columns: Sequence[str], as_json: bool) -> None:
@@ -167,56 +58,204 @@ def show_list(listed: view.ListView[Any], columns: Sequence[str], as_json: bool)
     if as_json:
         click.echo(_json(data))
         return
-    found = [_flat(one) for one in data["data"]]
-    rows = [[row.get(column, "-") for column in columns] for row in found]
-    click.echo(_table([[column.upper() for column in columns], *rows]))
+    show_table(data["data"], columns)
     if listed.has_more:
         on = f"--cursor {listed.next_cursor}" if listed.next_cursor else "--limit says how much"
         click.echo(f"There is more: {on}", err=True)
 
 
 def show_found(shown: view.View, found: Sequence[view.View], as_json: bool) -> None:
-    """What a check found, a line each; the whole of it where that is nothing, or as JSON."""
+    """What a check found, as a table; the whole of it where that is nothing, or as JSON."""
     if as_json or not found:
         show(shown, as_json)
+        return
+    things = [one.model_dump(mode="json") for one in found]
+    show_table(things, list(things[0]))
+
+
+def show_fields(fields: Mapping[str, object]) -> None:
+    """Nested data, a row for each dotted name."""
+    click.echo(_pairs(_flat(fields)))
+
+
+def show_table(things: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
+    """A row for each thing; a block of rows for each, where a terminal is too narrow for that."""
+    flat = [_flat(one) for one in things]
+    rows = [[one.get(column, "-") for column in columns] for one in flat]
+    if sys.stdout.isatty() and _least(rows, columns) > _terminal():
+        blocks = [_pairs(dict(zip(columns, row, strict=True))) for row in rows]
+        click.echo("\n\n".join(blocks))
     else:
-        click.echo(_table([list(_flat(one.model_dump(mode="json")).values()) for one in found]))
+        click.echo(_grid(rows, columns))
 
 
 class Progress:
-    """How far something is, on stderr, for whoever waits: a line that is drawn again and again
-    where `redraws`, as on a terminal; else one for each new state, and now and then."""
+    """How far something is, on stderr, for whoever waits: a bar on a terminal, else a line for each
+    new state, and now and then. What was `said` at the beginning counts as a line, and its bar is
+    gone at the end."""
 
-    def __init__(self, *, redraws: bool) -> None:
-        self._redraws = redraws
-        self._said: tuple[str, datetime] | None = None
+    def __init__(self, said: tuple[str, datetime] | None = None) -> None:
+        self._said = said
+        self._bar = _bar(passes=said is not None) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._redraws:
-            click.echo(err=True)
+        if self._bar:
+            self._bar.stop()
 
-    def show(self, state: str, text: str, now: datetime) -> None:
-        """Say it, if it is time to."""
-        if self._redraws:
-            # A line that does not fit is not drawn over, but under.
-            width = shutil.get_terminal_size().columns - 1
-            click.echo(f"\r{text[:width]:<{width}}", nl=False, err=True)
+    def show(self, state: str, count: tuple[int, int], text: str, now: datetime) -> None:
+        """Say it, if it is time to; `count` is how many of how many are done."""
+        done, total = count
+        if self._bar:
+            (task,) = self._bar.task_ids
+            self._bar.update(task, description=state, completed=done, total=total, text=text)
+            self._bar.start()
         elif self._said is None or state != self._said[0] or now - self._said[1] >= SAID_EVERY:
             self._said = state, now
-            click.echo(text, err=True)
+            click.echo(f"{state:<10} {done}/{total}  {text}".rstrip(), err=True)
+
+
+@contextmanager
+def counting(what: str, total: int, clock: Callable[[], datetime]) -> Iterator[Callable[[], None]]:
+    """Progress of so many things, by a function to be called after each. What is soon done is told
+    on a terminal only."""
+    done = 0
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        progress.show(what, (done, total), "", clock())
+
+    with Progress(said=(what, clock())) as progress:
+        progress.show(what, (0, total), "", clock())
+        yield one_more
+
+
+def _bar(*, passes: bool) -> bars.Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+        console=Console(stderr=True, force_terminal=True, emoji=False),
+        transient=passes,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    bar.add_task("", total=None, text="")
+    return bar
 
 
 def _json(data: object) -> str:
     return json.dumps(data, indent=2)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
+def _terminal() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def _console() -> tuple[Console, io.StringIO]:
+    """Renders for stdout: with colour and folded on a terminal; elsewhere as wide as it needs."""
+    from rich.console import Console
+
+    there, file = sys.stdout.isatty(), io.StringIO()
+    return Console(file=file, force_terminal=there, width=_terminal() if there else _ENDLESS), file
+
+
+def _text_of(file: io.StringIO) -> str:
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def _grid(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> str:
+    """A table with heads, its numbers to the right."""
+    from rich import box
+    from rich.table import Table
+
+    there = sys.stdout.isatty()
+    table = Table(
+        box=box.SIMPLE_HEAD if there else None,
+        padding=(0, 1 if there else _GAP, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    for column, cells in _by_column(rows, columns):
+        table.add_column(
+            column.upper(),
+            justify="right" if _numbers(cells) else "left",
+            min_width=_narrowest(cells),
+            no_wrap=_whole(cells),
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*map(_text, row, columns))
+    console, file = _console()
+    console.print(table)
+    return _text_of(file)
+
+
+def _pairs(fields: Mapping[str, str]) -> str:
+    """A name and a value a row. A link that is too long goes over the edge: folded, it could not be
+    taken from the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console, file = _console()
+    longest = max(map(len, fields), default=0)
+    for name, cell in fields.items():
+        if " " not in cell and longest + _GAP + len(cell) > console.width:
+            whole = Text.assemble((f"{name:<{longest + _GAP}}", "bold"), cell)
+            console.print(whole, soft_wrap=True)
+            continue
+        row = Table.grid(padding=(0, _GAP, 0, 0))
+        row.add_column(style="bold", min_width=longest, no_wrap=True)
+        row.add_column(overflow="fold")
+        row.add_row(name, _text(cell, name))
+        console.print(row)
+    return _text_of(file)
+
+
+def _by_column(
+    rows: Sequence[Sequence[str]], columns: Sequence[str]
+) -> Iterator[tuple[str, list[str]]]:
+    for number, column in enumerate(columns):
+        yield column, [row[number] for row in rows]
+
+
+def _numbers(cells: Sequence[str]) -> bool:
+    found = [cell for cell in cells if cell != "-"]
+    return bool(found) and all(map(_NUMBER.fullmatch, found))
+
+
+def _whole(cells: Sequence[str]) -> bool:
+    """Whether a column is not folded: it has ids, numbers, words."""
+    return all(" " not in cell and len(cell) <= _LONGEST_WHOLE for cell in cells)
+
+
+def _narrowest(cells: Sequence[str]) -> int:
+    """The least width of a column: that of its longest word, if it is one."""
+    if _whole(cells):
+        return max(map(len, cells), default=0)
+    return min(_LONGEST_WORD, max(len(word) for cell in cells for word in cell.split()))
+
+
+def _least(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> int:
+    """The least width of a table."""
+    each = _by_column(rows, columns)
+    widths = [max(len(column), _narrowest(cells)) for column, cells in each]
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _text(cell: str, name: str) -> Text:
+    """A cell as it is: what looks like markup is none."""
+    from rich.text import Text
+
+    word = name.rpartition(".")[2] in _WORDS
+    return Text(cell, style=_STYLES.get(cell, "") if word else "")
 
 
 def _flat(data: Any, name: str = "") -> dict[str, str]:
@@ -229,16 +268,18 @@ def _flat(data: Any, name: str = "") -> dict[str, str]:
     return {key: text for flat in inner for key, text in flat.items()}
 
 
+def printable(text: str) -> str:
+    """A text without what would steer a terminal: callers' texts may hold that."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _cell(value: object) -> str:
-    """A plain value. Callers' texts may hold what would steer a terminal: it is not printed."""
+    """A plain value."""
     if value is None or value in ([], {}, ""):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def somebody_there() -> bool:
-    """Whether a question can be answered: a script cannot."""
-    return sys.stdin.isatty()
+    if sys.stdout.isatty():
+        text = _TIME.sub(r"\1 \2", text)
+    return printable(text)

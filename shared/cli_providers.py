@@ -7,7 +7,8 @@ import click
 
 from shared import view
 from shared.app import App
-from shared.cli_app import json_option, with_app
+from shared.cli_app import with_app
+from shared.cli_options import json_option
 from shared.cli_output import show_list
 from shared.errors import DarkroomError
 from shared.pricing import usd

@@ -35,6 +35,21 @@ def ran(*args: str, code: int = 0, stdin: str = "") -> Result:
     return result
 
 
+def on_terminal(
+    monkeypatch: pytest.MonkeyPatch, *args: str, columns: int = 200, code: int = 0, stdin: str = ""
+) -> Result:
+    """A command line that somebody types, on a terminal so wide."""
+    with monkeypatch.context() as patch:
+        for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+            patch.delenv(name, raising=False)
+        patch.setenv("TERM", "xterm-256color")
+        patch.setenv("COLUMNS", str(columns))
+        patch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+        result = CliRunner().invoke(cli, args, input=stdin, color=True)
+    assert result.exit_code == code, result.output
+    return result
+
+
 def shown(*args: str, code: int = 0) -> Any:
     """What a command line prints with --json."""
     return json.loads(ran(*args, "--json", code=code).stdout)

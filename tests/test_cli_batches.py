@@ -23,7 +23,7 @@ from shared.domain import Problem
 from shared.records import Records
 from shared.transport import TRIES
 from tests import command_line
-from tests.command_line import ran, shown, table, write
+from tests.command_line import on_terminal, ran, shown, table, write
 from tests.darkroom import START, Darkroom, play
 from tests.records.scene import account, admit_batch, batch_draft
 
@@ -129,7 +129,7 @@ def test_watching_ends_with_the_batch_and_says_whether_it_succeeded(data: Path) 
     stored(data, ended(), ended("bat_2", status="failed", error=lost))
     good = ran("batches", "watch", "bat_1", "--json")
     assert json.loads(good.stdout)["counts"]["failed"] == 1
-    line = "succeeded  [####################] 3/3  2 succeeded  1 failed  1:00:00\n"
+    line = "succeeded  3/3  2 succeeded  1 failed  1:00:00\n"
     assert good.stderr == line
     bad = ran("batches", "watch", "bat_2", code=1)
     assert dict(table(bad))["error.message"] == "The provider lost it."
@@ -164,10 +164,10 @@ def test_watching_looks_again_after_the_interval_and_shows_how_far_it_is(
 
     play(tmp_path, story)
     assert capsys.readouterr().err.splitlines() == [
-        "accepted   [--------------------] 0/40  0 succeeded  0 failed  0:00:00",
-        "running    [#####---------------] 10/40  8 succeeded  2 failed  0:00:02",
-        "cancelling [#####---------------] 11/40  9 succeeded  2 failed  0:00:04",
-        "cancelled  [####################] 40/40  9 succeeded  2 failed  29 cancelled  1:00:00",
+        "accepted   0/40  0 succeeded  0 failed  0:00:00",
+        "running    10/40  8 succeeded  2 failed  0:00:02",
+        "cancelling 11/40  9 succeeded  2 failed  0:00:04",
+        "cancelled  40/40  9 succeeded  2 failed  29 cancelled  1:00:00",
     ]
 
 
@@ -182,7 +182,7 @@ def test_who_stops_watching_leaves_the_batch_alone_and_is_told_how_to_go_on(data
         assert process.stderr.readline().startswith("accepted")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (1, "")
+    assert (process.returncode, out) == (130, "")
     assert "python -m shared.cli batches watch bat_1" in err
     assert "Traceback" not in err
     assert shown("batches", "show", "bat_1")["status"] == "accepted"
@@ -241,6 +241,30 @@ def test_force_breaks_a_lease_but_sends_nothing_twice(data: Path) -> None:
     assert at(pushed["due_at"]) < now + timedelta(minutes=2)
     # Whoever is sending it may be alive until its lease would have ended.
     assert abs(at(pushed["jobs"][0]["look_at"]) - (now + HOUR)) < timedelta(milliseconds=1)
+
+
+def test_breaking_a_lease_is_asked_about(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = utc_now() + HOUR
+    stored(data, batch("bat_busy", worker="w", due_at=later), batch("bat_free", due_at=later))
+
+    def force(batch_id: str, *options: str, stdin: str = "", code: int = 0) -> str:
+        command = ("batches", "retry", batch_id, "--force", *options)
+        return on_terminal(monkeypatch, *command, stdin=stdin, code=code).stderr
+
+    assert "bat_busy" in force("bat_busy", stdin="n\n", code=1)
+    assert shown("batches", "show", "bat_busy")["worker"] == "w"
+    assert "Go on?" not in force("bat_free")
+    assert "Go on?" not in force("bat_busy", "--yes")
+    assert shown("batches", "show", "bat_busy")["worker"] is None
+
+
+def test_a_batch_that_is_watched_on_a_terminal_is_a_bar(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(data, ended())
+    seen = on_terminal(monkeypatch, "batches", "watch", "bat_1")
+    assert [word in seen.stderr for word in ("━", "3/3", "2 succeeded  1 failed")] == [True] * 3
+    assert "\x1b[32msucceeded" in seen.stdout
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled", "expired"])

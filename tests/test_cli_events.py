@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 
 from shared import webhooks
 from shared.app import utc_now
@@ -18,7 +19,7 @@ from shared.events.local import TRIES, Local
 from shared.records import Records, Stale
 from shared.records.documents import NOTICE_LIFE
 from tests import command_line
-from tests.command_line import ran, shown, table, write
+from tests.command_line import on_terminal, ran, shown, table, write
 from tests.records.scene import account, admit_batch, batch_draft, ended_batch, notice_of
 
 ONE, TWO = Event("requests", "acc", "req_1"), Event("batch-callbacks", "acc", "bat_1")
@@ -158,6 +159,30 @@ def test_all_dead_webhooks_are_sent_again(data: Path) -> None:
     assert {one["id"] for one in shown("webhooks", "replay", "--all")["data"]} == set(dead)
     assert all(notice(data, one).state == "due" for one in dead)
     assert shown("webhooks", "list", "--dead")["data"] == []
+
+
+def test_sending_many_again_is_asked_about_and_counted(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = given_up(data, "dead", "dead")
+
+    def replay(*options: str, stdin: str = "", code: int = 0) -> Result:
+        command = ("webhooks", "replay", "--all", *options)
+        return on_terminal(monkeypatch, *command, stdin=stdin, code=code)
+
+    assert "Send 2 webhooks" in replay(stdin="n\n", code=1).stderr
+    assert {notice(data, one).state for one in dead} == {"dead"}
+    seen = replay(stdin="y\n")
+    assert ("2/2" in seen.stderr, "msg_bat_1" in seen.stdout) == (True, True)
+    assert {notice(data, one).state for one in dead} == {"due"}
+    assert "Send" not in replay().stderr
+
+
+def test_dead_events_are_counted_while_they_are_delivered_again(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died(data, ONE, TWO)
+    assert "2/2" in on_terminal(monkeypatch, "events", "replay", "--all").stderr
 
 
 def test_webhooks_that_ended_long_ago_are_forgotten(data: Path) -> None:
