@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
-
 import click
 
 from shared import audit, view
@@ -13,8 +10,7 @@ from shared.cli_app import known, with_app
 from shared.cli_options import json_option, page_options
 from shared.cli_output import counting, show_found, show_list
 from shared.cli_views import of_audit
-from shared.domain import Account
-from shared.records import Page, Records
+from shared.records import Page
 
 
 @click.group()
@@ -43,30 +39,13 @@ async def list_entries(
 @with_app
 async def check_ledger(app: App, as_json: bool) -> None:
     """Whether every account adds up: exit 1 and a line for each thing that does not."""
-    found = await app.records.accounts()
+    found, parts = await app.records.accounts(), list[audit.Audit]()
     with counting("Accounts", len(found), app.clock) as one_more:
-        checked = await audit.check(cast(Records, _Read(app.records, found, one_more)))
+        for account in found:
+            parts.append(await audit.check_account(app.records, account.id))
+            one_more()
+    checked = audit.whole(parts)
     shown = of_audit(checked)
     show_found(shown, shown.findings, as_json)
     if shown.findings:
         raise click.exceptions.Exit(1)
-
-
-class _Read:
-    """Records whose accounts are gone through one by one, and tell when the next one's turn is."""
-
-    def __init__(
-        self, records: Records, found: Sequence[Account], one_more: Callable[[], None]
-    ) -> None:
-        self._records, self._found, self._one_more = records, found, one_more
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._records, name)
-
-    async def accounts(self) -> Iterator[Account]:
-        return self._each()
-
-    def _each(self) -> Iterator[Account]:
-        for account in self._found:
-            yield account
-            self._one_more()
