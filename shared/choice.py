@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -22,6 +22,8 @@ Mode = Literal["now", "batch"]
 
 BATCH_HOURS = 24
 """How long a provider's batch may take (OpenAI's and Google's batch guides, 2026)."""
+NOTICE = timedelta(days=60)
+"""What shuts down within it is chosen only where nothing else is left."""
 BUDGET = "max_unit_usd"
 """The field that says what a picture may cost."""
 DOLLARS = r"^[0-9]{1,6}(\.[0-9]{1,6})?$"
@@ -51,6 +53,11 @@ class Question:
     pictures: int
     wish: Wish
     today: date
+
+    def ends(self, way: Way) -> bool:
+        """Whether a way is not worth beginning with."""
+        shutdown = way.route.shutdown
+        return shutdown is not None and shutdown <= self.today + NOTICE
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,8 @@ def weigh(question: Question, plan: Plan, catalogue: Catalogue) -> Weighed:
         costs = f"it costs {dollars(least.unit_micros)} a {_thing(question)}"
         reason = f"{costs}, over the limit of {dollars(most)}"
         excluded.append(Exclusion(route.model, route.provider, reason, param=BUDGET))
-    left.sort(key=_ORDERS[question.wish.choose])
+    order = _ORDERS[question.wish.choose]
+    left.sort(key=lambda way: (question.ends(way), *order(way)))
     over.sort(key=_by_cost)
     kept.sort(key=lambda way: way.unit_micros)
     return Weighed(tuple(left), tuple(w.route for w in kept), tuple(over), tuple(excluded))
@@ -112,8 +120,11 @@ def weigh(question: Question, plan: Plan, catalogue: Catalogue) -> Weighed:
 
 def why(question: Question, weighed: Weighed, catalogue: Catalogue) -> str:
     """Why the first way is the one to choose, what would be next, and what was left out."""
-    routes = weighed.by_route()
+    routes, passed = weighed.by_route(), tuple[Way, ...]()
     best, choose = routes[0], question.wish.choose
+    if not question.ends(best):
+        passed = tuple(way for way in routes if question.ends(way))
+        routes = tuple(way for way in routes if way not in passed)
     if len(routes) == 1:
         first = "the only way open here"
     else:
@@ -130,6 +141,7 @@ def why(question: Question, weighed: Weighed, catalogue: Catalogue) -> str:
         f"{total if several else ''}, {_when(best)}{' each' if several and best.seconds else ''}.",
         *_free(best, catalogue),
         *_next(question, routes, catalogue),
+        *_passed_over(question, best, passed, catalogue),
         *_left_out(question, weighed, catalogue),
     ]
     return " ".join(said)
@@ -264,6 +276,17 @@ def _next(question: Question, routes: Sequence[Way], catalogue: Catalogue) -> It
         yield f"Next that stays: {_brief(question, staying, catalogue)}."
     elif others:
         yield f"Next: {_brief(question, others[0], catalogue)}."
+
+
+def _passed_over(
+    question: Question, best: Way, passed: Sequence[Way], catalogue: Catalogue
+) -> Iterator[str]:
+    """What would come first if it did not end so soon."""
+    order = _ORDERS[question.wish.choose]
+    before = [way for way in passed if order(way) < order(best)]
+    if before:
+        ends = before[0].route.shutdown
+        yield f"Passed over: {_brief(question, before[0], catalogue)}, which ends on {ends}."
 
 
 def _leaving(route: Route) -> bool:

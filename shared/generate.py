@@ -279,8 +279,8 @@ def _parameters(request: ImageRequest) -> dict[str, Json]:
         "background": request.background,
         "output_format": request.output_format,
         "output_quality": request.output_quality,
-        "images": len(request.refs),
-        "mask": request.mask_ref is not None,
-        "options": dict(request.options),
+        "images": len(request.refs) or None,
+        "mask": request.mask_ref is not None or None,
+        "options": dict(request.options) or None,
     }
-    return {name: value for name, value in asked.items() if value not in (None, {}, 0, False)}
+    return {name: value for name, value in asked.items() if value is not None}

@@ -153,18 +153,32 @@ def test_of_the_same_grade_the_newest_is_best_then_the_cheapest() -> None:
     assert chosen(of(undated, old), choose="best").model == "old"
 
 
-def test_what_shuts_down_is_named_with_what_stays() -> None:
+def test_what_shuts_down_soon_is_passed_over_and_named() -> None:
+    ending = row("Ending", way("google", 10, shutdown=date(2026, 12, 1)), typical_seconds=20.0)
+    found = chosen(of(ending, PLAIN))
+    assert found.model == "plain"
+    assert "is the cheapest of 2 ways open here that can make pictures" in found.reason
+    passed = "Passed over: Ending by Google Gemini API at $0.00001, which ends on 2026-12-01."
+    assert passed in found.reason
+    # It would not have come first by speed, so nobody has to hear of it.
+    assert "Passed over" not in chosen(of(ending, SMALL), choose="fastest").reason
+    alone = chosen(of(ending))
+    assert alone.model == "ending"
+    assert alone.reason.endswith("It shuts down on 2026-12-01.")
+
+
+def test_what_shuts_down_later_is_named_with_what_stays() -> None:
     leaving = row(
         "Leaving",
-        way("google", 10, status="deprecated", shutdown=date(2026, 12, 1)),
+        way("google", 10, status="deprecated", shutdown=date(2027, 12, 1)),
         way("vertex", 11, status="deprecated"),
     )
-    assert " It shuts down on 2026-12-01. Next that stays: Plain by " in (
+    assert " It shuts down on 2027-12-01. Next that stays: Plain by " in (
         chosen(of(leaving, PLAIN)).reason
     )
     old = chosen(of(leaving, PLAIN), route={"providers": ["vertex", "google"]}, model="leaving")
     assert "is the cheapest of 2 ways open here to Leaving that can make pictures" in old.reason
-    assert "It shuts down on 2026-12-01. Next: Leaving by Google Vertex AI at " in old.reason
+    assert "It shuts down on 2027-12-01. Next: Leaving by Google Vertex AI at " in old.reason
     assert "It is deprecated." in chosen(of(leaving), route={"providers": ["vertex"]}).reason
 
 

@@ -50,11 +50,8 @@ export const batches = (query) => get("batch", query);
 export const batch = (id) => get(`batch/${id}`);
 export const createBatch = (body, once) => post("batch", body, { "idempotency-key": once });
 export const cancelBatch = (id) => post(`batch/${id}/cancel`);
-/** The lines of the items that have ended, parsed. */
-export async function batchResults(id) {
-  const text = await (await call("GET", `batch/${id}/results`)).text();
-  return text.split("\n").filter(Boolean).map(JSON.parse);
-}
+/** The answer with the lines of the items that have ended, to be read piece by piece. */
+export const batchResults = (id) => call("GET", `batch/${id}/results`);
 
 /** Where this page finds a picture or asset: its signed link, as seen from here. */
 export function link(image) {
@@ -70,7 +67,9 @@ export async function bytes(image) {
 
 /** A name for something that must not be done twice. */
 export function unique() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0")).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0")).join(
+    "",
+  );
 }
 
 function begin(path, body, once) {
@@ -110,7 +109,10 @@ async function sent(url, init, tries = TRIES) {
         await new Promise((done) => setTimeout(done, 300 * 2 ** tried));
         continue;
       }
-      throw new ApiError({ code: "unreachable", message: `The server at ${ROOT.origin} does not answer.` }, 0);
+      throw new ApiError(
+        { code: "unreachable", message: `The server at ${ROOT.origin} does not answer.` },
+        0,
+      );
     }
     if (answer.ok) return answer;
     throw new ApiError(await refusal(answer), answer.status);

@@ -1,7 +1,7 @@
 // The start: which part is shown, the key, the theme.
 
 import * as api from "./api.js";
-import { problem } from "./dom.js";
+import { h, problem } from "./dom.js";
 
 const PARTS = {
   generate: () => import("./generate.js"),
@@ -80,7 +80,7 @@ function startKey() {
   if (given) {
     // From the link that `make run` prints. A fragment is not sent, and does not stay in the history.
     api.key.set(given);
-    history.replaceState(null, "", "#generate");
+    history.replaceState(null, "", `${location.pathname}#generate`);
   }
   const dialog = document.getElementById("key-dialog");
   document.getElementById("key").addEventListener("click", () => askForKey());
@@ -108,7 +108,8 @@ function startTheme() {
   let theme = sessionStorage.getItem(THEME) ?? THEMES[0];
   const wear = () => {
     document.documentElement.dataset.theme = theme;
-    button.textContent = `Theme: ${theme}`;
+    button.setAttribute("aria-label", `Theme: ${theme}`);
+    button.replaceChildren(h("span", { class: "wide" }, "Theme: "), theme);
   };
   button.addEventListener("click", () => {
     theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];

@@ -31,17 +31,48 @@ export class Choosing {
     // Of no form: they are not sent with it, and cannot keep it from being sent.
     const number = (given) => h("input", { type: "number", form: "", ...given });
     this.count = number({ min: 1, max: 100_000_000, step: 1, value: "1000", inputmode: "numeric" });
-    this.limit = number({ min: 0.000001, max: 999_999, step: "any", inputmode: "decimal", placeholder: "any" });
-    this.sources = number({ min: 0, max: 20, step: 1, inputmode: "numeric", placeholder: operation === "edit" ? "1" : "0" });
-    this.choose = select("", [["cheapest", "The lowest price"], ["fastest", "The shortest wait"], ["best", "The best pictures"]], "cheapest", { form: "" });
-    this.ticks = { large: tick(`In ${LARGE}`), seed: tick("With a seed"), mask: tick("With a mask"), wait: tick("Can wait 24 hours") };
+    this.limit = number({
+      min: 0.000001,
+      max: 999_999,
+      step: "any",
+      inputmode: "decimal",
+      placeholder: "any",
+    });
+    this.sources = number({
+      min: 0,
+      max: 20,
+      step: 1,
+      inputmode: "numeric",
+      placeholder: operation === "edit" ? "1" : "0",
+    });
+    this.choose = select(
+      "",
+      [
+        ["cheapest", "The lowest price"],
+        ["fastest", "The shortest wait"],
+        ["best", "The best pictures"],
+      ],
+      "cheapest",
+      { form: "" },
+    );
+    this.ticks = {
+      large: tick(`In ${LARGE}`),
+      seed: tick("With a seed"),
+      mask: tick("With a mask"),
+      wait: tick("Can wait 24 hours"),
+    };
     this.answer = h("div", { class: "answer" });
     const asks = h(
       "details",
       { class: "choosing" },
       h("summary", {}, "Help me choose"),
-      h("div", { class: "buttons", role: "group", "aria-label": "Common questions" }, Object.entries(PRESETS).map(([text, given]) =>
-        h("button", { type: "button", onclick: () => this.#preset(given) }, text))),
+      h(
+        "div",
+        { class: "buttons", role: "group", "aria-label": "Common questions" },
+        Object.entries(PRESETS).map(([text, given]) =>
+          h("button", { type: "button", onclick: () => this.#preset(given) }, text),
+        ),
+      ),
       h(
         "div",
         { class: "asks" },
@@ -50,7 +81,11 @@ export class Choosing {
         field("Pictures to work from", this.sources),
         field("What matters", this.choose),
       ),
-      h("div", { class: "ticks", role: "group", "aria-label": "It has to be" }, Object.values(this.ticks).map(({ label }) => label)),
+      h(
+        "div",
+        { class: "ticks", role: "group", "aria-label": "It has to be" },
+        Object.values(this.ticks).map(({ label }) => label),
+      ),
       this.answer,
     );
     for (const heard of ["input", "change"]) {
@@ -124,23 +159,37 @@ export class Choosing {
     const named = new Map(known.map((model) => [model.id, model]));
     const name = (id) => named.get(id)?.name ?? id;
     const { choice, excluded } = found;
-    const left = excluded.length > 0 && h(
-      "details",
-      {},
-      h("summary", {}, `${excluded.length} ways left out`),
-      h("ul", { class: "fine" }, excluded.map((one) => h("li", {}, `${name(one.model)} by ${one.provider}: ${one.reason}`))),
-    );
+    const left =
+      excluded.length > 0 &&
+      h(
+        "details",
+        {},
+        h("summary", {}, `${excluded.length} ways left out`),
+        h(
+          "ul",
+          { class: "fine" },
+          excluded.map((one) => h("li", {}, `${name(one.model)} by ${one.provider}: ${one.reason}`)),
+        ),
+      );
     const said = choice ? `${name(choice.model)}, ${money(choice.unit_usd)} a picture.` : found.choice_reason;
     if (said !== this.#said) announce(said);
     this.#said = said;
     if (!choice) {
-      this.answer.replaceChildren(h("p", {}, h("strong", {}, "None can. "), found.choice_reason), ...(left ? [left] : []));
+      this.answer.replaceChildren(
+        h("p", {}, h("strong", {}, "None can. "), found.choice_reason),
+        ...(left ? [left] : []),
+      );
       return;
     }
     const others = next(found, question, named);
     this.answer.replaceChildren(
       h("h3", {}, `${name(choice.model)} by ${choice.provider}`),
-      h("p", {}, h("strong", {}, `${money(choice.total_usd)} a month`), ` for ${question.count.toLocaleString("en-US")} at ${money(choice.unit_usd)}${choice.mode === "batch" ? " in batches" : ""}`),
+      h(
+        "p",
+        {},
+        h("strong", {}, `${money(choice.total_usd)} a month`),
+        ` for ${question.count.toLocaleString("en-US")} at ${money(choice.unit_usd)}${choice.mode === "batch" ? " in batches" : ""}`,
+      ),
       h("p", {}, choice.reason),
       h("p", { class: "buttons" }, this.#buttons(question, choice)),
       ...(others.length ? [table(others, name, question.count)] : []),
@@ -150,7 +199,8 @@ export class Choosing {
 
   #buttons(question, { model, mode }) {
     const use = () => {
-      if (question.operation !== this.#operation) return go(question.operation, { model, resolution: question.resolution });
+      if (question.operation !== this.#operation)
+        return go(question.operation, { model, resolution: question.resolution });
       const { resolution } = question;
       this.#fields.fill({ ...this.#fields.values(), ...(resolution && { resolution }), model });
       announce(`${this.#fields.model.name} is chosen.`);
@@ -174,7 +224,8 @@ function next({ routes, choice }, { choose, can_wait: waits }, named) {
   const ways = routes
     .filter((route) => route.model !== choice.model || route.provider !== choice.provider)
     .map((route) => {
-      const batch = waits && route.batch_total_usd !== null && Number(route.batch_total_usd) < Number(route.total_usd);
+      const batch =
+        waits && route.batch_total_usd !== null && Number(route.batch_total_usd) < Number(route.total_usd);
       return { ...route, batch, total: Number(batch ? route.batch_total_usd : route.total_usd) };
     });
   const grade = (way) => named.get(way.model)?.grade ?? 0;
@@ -192,7 +243,15 @@ function table(ways, name, count) {
     "table",
     {},
     h("caption", {}, "Next best"),
-    h("thead", {}, h("tr", {}, heads.map((text, at) => h("th", { scope: "col", class: at > 0 && "number" }, text)))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        heads.map((text, at) => h("th", { scope: "col", class: at > 0 && "number" }, text)),
+      ),
+    ),
     ways.map((way) =>
       h(
         "tbody",

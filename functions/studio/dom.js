@@ -4,20 +4,32 @@
  * listeners, `class`, `data-…`, and properties of its own such as `value` and `checked`;
  * null, undefined and false are left out. Children are nodes or text. */
 export function h(name, given = {}, ...children) {
-  const element = name === "svg" || SVG.has(name) ? document.createElementNS(XMLNS, name) : document.createElement(name);
+  const element =
+    name === "svg" || SVG.has(name) ? document.createElementNS(XMLNS, name) : document.createElement(name);
   for (const [key, value] of Object.entries(given)) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (PROPERTIES.has(key)) element[key] = value;
     else element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat().filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
 const XMLNS = "http://www.w3.org/2000/svg";
 const SVG = new Set(["g", "path", "rect", "line", "text", "title", "circle"]);
-const PROPERTIES = new Set(["value", "checked", "disabled", "selected", "indeterminate", "src", "href", "htmlFor"]);
+const PROPERTIES = new Set([
+  "value",
+  "checked",
+  "disabled",
+  "selected",
+  "indeterminate",
+  "src",
+  "href",
+  "htmlFor",
+]);
 
 /** A label over a control, with a hint under it. */
 export function field(label, control, hint) {
@@ -52,14 +64,16 @@ export function money(usd) {
   });
 }
 
-/** "8 s", "2 min 5 s". */
+/** "under 1 s", "8 s", "2 min 5 s". */
 export function seconds(amount) {
-  const whole = Math.max(0, Math.round(amount));
+  if (amount < 1) return "under 1 s";
+  const whole = Math.round(amount);
   return whole < 100 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
 /** A moment as the reader's clock says it. */
-export const when = (text) => new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+export const when = (text) =>
+  new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 /** Say something to who cannot see it. */
 export function announce(text) {
@@ -71,6 +85,28 @@ export function save(blob, name) {
   const url = URL.createObjectURL(blob);
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+/** Say at a control what is wrong with it. */
+export function wrong(control, message) {
+  const said = h("small", { class: "wrong", id: `${control.id}-wrong` }, message);
+  control.after(said);
+  control.setAttribute("aria-invalid", "true");
+  control.setAttribute("aria-errormessage", said.id);
+  unfold(control);
+  control.focus();
+}
+
+/** Open what a control is folded away in. */
+export function unfold(control) {
+  const folded = control.closest("details");
+  if (folded) folded.open = true;
+}
+
+/** Take back what was said to be wrong within an element. */
+export function right(root) {
+  root.querySelectorAll("[aria-invalid]").forEach((control) => control.removeAttribute("aria-invalid"));
+  root.querySelectorAll("small.wrong").forEach((said) => said.remove());
 }
 
 const ADVICE = {
@@ -105,6 +141,10 @@ export function problem(error, actions = []) {
     advice && h("p", {}, advice, wait ? ` Best after ${seconds(wait)}.` : ""),
     id && h("p", { class: "fine" }, `Request ${id}`),
     actions.length > 0 &&
-      h("p", { class: "buttons" }, actions.map(([text, run]) => h("button", { type: "button", onclick: run }, text))),
+      h(
+        "p",
+        { class: "buttons" },
+        actions.map(([text, run]) => h("button", { type: "button", onclick: run }, text)),
+      ),
   );
 }

@@ -3,11 +3,16 @@
 import * as api from "./api.js";
 import { failed } from "./app.js";
 import { largest, models } from "./catalogue.js";
-import { field, h, money, seconds, select } from "./dom.js";
+import { field, h, money, right, seconds, select, unfold, wrong } from "./dom.js";
 
 const DEFAULT = "";
 const WAIT_MS = 250;
-const SORTS = { listed: () => 0, price: (a, b) => a.price - b.price, speed: (a, b) => a.model.typical_seconds - b.model.typical_seconds, grade: (a, b) => b.model.grade - a.model.grade };
+const SORTS = {
+  listed: () => 0,
+  price: (a, b) => a.price - b.price,
+  speed: (a, b) => a.model.typical_seconds - b.model.typical_seconds,
+  grade: (a, b) => b.model.grade - a.model.grade,
+};
 
 /** The settings of one form, for an operation. `root` is where they stand, `estimate` where the price
  * is said; `extra()` is what the estimate has to know beside them, such as `source_count`. */
@@ -27,16 +32,37 @@ export class Fields {
     this.#root = root;
     this.#said = estimate;
     this.#extra = extra;
-    this.cards = h("div", { class: "cards", role: "radiogroup", "aria-label": "Model" }, h("p", { class: "fine" }, "Loading models…"));
-    this.sort = select("sort", [["listed", "As listed"], ["price", "Cheapest first"], ["speed", "Fastest first"], ["grade", "Best first"]], "listed");
+    this.cards = h(
+      "div",
+      { class: "cards", role: "radiogroup", "aria-label": "Model" },
+      h("p", { class: "fine" }, "Loading models…"),
+    );
+    this.sort = select(
+      "sort",
+      [
+        ["listed", "As listed"],
+        ["price", "Cheapest first"],
+        ["speed", "Fastest first"],
+        ["grade", "Best first"],
+      ],
+      "listed",
+    );
     this.settings = h("div", { class: "settings" });
     root.append(
-      h("fieldset", { class: "models" }, h("legend", {}, "Model"), field("Sort models", this.sort), this.cards),
+      h(
+        "fieldset",
+        { class: "models" },
+        h("legend", {}, "Model"),
+        field("Sort models", this.sort),
+        this.cards,
+      ),
       h("fieldset", {}, h("legend", {}, "Settings"), this.settings),
     );
     this.sort.addEventListener("change", () => this.#list());
     root.addEventListener("change", (event) => event.target !== this.sort && this.changed());
     root.addEventListener("input", () => this.changed());
+    // What is folded away the browser could not show to be wrong, and would not send the form.
+    this.settings.addEventListener("invalid", ({ target }) => unfold(target), true);
   }
 
   /** Load the models; shows why that failed, and tries again when asked to. */
@@ -83,7 +109,7 @@ export class Fields {
       if (text === DEFAULT) continue;
       if (control.name === "options") Object.assign(values, parsed(control));
       else if (control.name === "route") values.route = { prefer: text };
-      else values[control.name] = control.dataset.number ? Number(text) : text;
+      else values[control.name] = "number" in control.dataset ? Number(text) : text;
     }
     if (values.n === 1) delete values.n;
     return values;
@@ -96,21 +122,17 @@ export class Fields {
 
   /** Show an error at the field it is about; whether there is one. */
   invalid(error) {
-    this.#root.querySelectorAll("[aria-invalid]").forEach((control) => control.removeAttribute("aria-invalid"));
-    this.#root.querySelectorAll(".wrong").forEach((said) => said.remove());
+    right(this.settings);
     const name = (error.param ?? "").split(/[.[]/)[0];
     const control = name && this.settings.querySelector(`[name="${CSS.escape(name)}"]`);
     if (!control) return false;
-    const said = h("small", { class: "wrong", id: `${control.id}-wrong` }, error.message);
-    control.after(said);
-    control.setAttribute("aria-invalid", "true");
-    control.setAttribute("aria-errormessage", said.id);
-    control.focus();
+    wrong(control, error.message);
     return true;
   }
 
   /** Ask again what it costs, soon. */
   changed() {
+    right(this.settings);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#estimate(), WAIT_MS);
   }
@@ -144,7 +166,8 @@ export class Fields {
       model.seed && "seed",
       model.routes.some((route) => route.batch_price) && "batch",
     ];
-    const price = routes === undefined ? "…" : route ? `${money(route.unit_usd)} a picture` : "not with these settings";
+    const price =
+      routes === undefined ? "…" : route ? `${money(route.unit_usd)} a picture` : "not with these settings";
     return h(
       "label",
       { class: "model" },
@@ -170,7 +193,9 @@ export class Fields {
   #first(model) {
     const open = this.#priced.get(model.id) ?? [];
     if (this.values().route?.prefer === "cost") return open[0];
-    const inOrder = model.routes.flatMap(({ provider }) => open.filter((route) => route.provider === provider));
+    const inOrder = model.routes.flatMap(({ provider }) =>
+      open.filter((route) => route.provider === provider),
+    );
     return inOrder[0];
   }
 
@@ -183,9 +208,27 @@ export class Fields {
       return field(label, select(name, [[DEFAULT, unset], ...values], kept));
     };
     const number = (name, label, most, hint, least = 1) =>
-      field(label, h("input", { type: "number", name, min: least, max: most, step: 1, "data-number": true, value: before[name] ?? "", inputmode: "numeric" }), hint);
+      field(
+        label,
+        h("input", {
+          type: "number",
+          name,
+          min: least,
+          max: most,
+          step: 1,
+          "data-number": true,
+          value: before[name] ?? "",
+          inputmode: "numeric",
+        }),
+        hint,
+      );
     const rows = [
-      choice("aspect_ratio", "Aspect ratio", model.aspect_ratios, this.#operation === "edit" ? "As the first picture" : undefined),
+      choice(
+        "aspect_ratio",
+        "Aspect ratio",
+        model.aspect_ratios,
+        this.#operation === "edit" ? "As the first picture" : undefined,
+      ),
       choice("resolution", "Resolution", model.resolutions),
       choice("quality", "Quality", model.qualities),
       choice("background", "Background", model.backgrounds),
@@ -196,12 +239,30 @@ export class Fields {
     const lossy = model.output_formats.some((format) => format !== "png");
     const more = [
       model.routes.length > 1 &&
-        field("Provider", select("route", [[DEFAULT, "In the listed order"], ["cost", "Cheapest first"], ["speed", "Fastest first"]], before.route?.prefer ?? DEFAULT)),
+        field(
+          "Provider",
+          select(
+            "route",
+            [
+              [DEFAULT, "In the listed order"],
+              ["cost", "Cheapest first"],
+              ["speed", "Fastest first"],
+            ],
+            before.route?.prefer ?? DEFAULT,
+          ),
+        ),
       lossy && number("output_quality", "File quality", 100, "1 to 100, for jpeg and webp"),
       model.options.length > 0 &&
         field(
           "Options as JSON",
-          h("textarea", { name: "options", rows: 2, spellcheck: "false", placeholder: "{}", value: before.options ? JSON.stringify(before.options) : "" }),
+          h("textarea", {
+            name: "options",
+            oninput: (event) => parsed(event.target),
+            rows: 2,
+            spellcheck: "false",
+            placeholder: "{}",
+            value: before.options ? JSON.stringify(before.options) : "",
+          }),
           `This model has ${model.options.join(", ")}`,
         ),
     ].filter(Boolean);
@@ -222,7 +283,9 @@ export class Fields {
       return;
     }
     if (asked !== this.#asked || !this.#chosen) return;
-    this.#priced = new Map(this.#models.map((model) => [model.id, found.routes.filter((route) => route.model === model.id)]));
+    this.#priced = new Map(
+      this.#models.map((model) => [model.id, found.routes.filter((route) => route.model === model.id)]),
+    );
     this.#list();
     const route = this.#first(this.#chosen);
     const why = found.excluded.find((one) => one.model === this.#chosen.id)?.reason;
@@ -237,6 +300,7 @@ export class Fields {
 /** The options of a control, which says so itself where they are no JSON object. */
 function parsed(control) {
   control.setCustomValidity("");
+  if (!control.value.trim()) return {};
   try {
     return { options: JSON.parse(control.value) };
   } catch {

@@ -3,9 +3,12 @@
 import * as api from "./api.js";
 import { onKey } from "./app.js";
 import { Choosing } from "./choose.js";
+import { right, wrong } from "./dom.js";
 import { Fields } from "./fields.js";
 import { follow } from "./progress.js";
 import { Templates } from "./template.js";
+
+const UNKNOWN_S = 20;
 
 let fields;
 let template;
@@ -53,8 +56,18 @@ function send(form, results) {
   const body = { ...fields.body(), ...(asked.template ? asked : { prompt: prompt.value }) };
   follow(results, {
     send: (once) => api.generate(body, once),
-    typicalS: fields.model.typical_seconds,
+    // Before the models are there, the server chooses one.
+    typicalS: fields.model?.typical_seconds ?? UNKNOWN_S,
     prompt: body.prompt ?? asked.template.name,
-    invalid: (error) => template.invalid(error) || fields.invalid(error),
+    invalid: (error) => template.invalid(error) || fields.invalid(error) || invalidPrompt(prompt, error),
   });
+}
+
+function invalidPrompt(prompt, error) {
+  const about = error.code === "invalid_request" && error.param === "prompt";
+  if (about) {
+    wrong(prompt, error.message);
+    prompt.addEventListener("input", () => right(prompt.parentElement), { once: true });
+  }
+  return about;
 }

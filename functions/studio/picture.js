@@ -15,7 +15,13 @@ export function picture(request, image) {
   return h(
     "figure",
     { class: "picture" },
-    h("img", { src: api.link(image), alt: alt || "A picture", width: image.width, height: image.height, loading: "lazy" }),
+    h("img", {
+      src: api.link(image),
+      alt: alt || "A picture",
+      width: image.width,
+      height: image.height,
+      loading: "lazy",
+    }),
     h(
       "figcaption",
       {},
@@ -30,9 +36,13 @@ export function picture(request, image) {
 export const asset = (file) =>
   h("p", {}, h("button", { type: "button", onclick: () => download(file) }, `Download ${filename(file)}`));
 
-/** Hand the reader the file. */
+/** Hand the reader the file, or say why there is none. */
 export async function download(image) {
-  save(await api.bytes(image), filename(image));
+  try {
+    save(await api.bytes(image), filename(image));
+  } catch (error) {
+    alert(`${filename(image)} could not be loaded: ${error.message}`);
+  }
 }
 
 /** A line on who made it, for how much and how fast. */

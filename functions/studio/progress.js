@@ -26,6 +26,9 @@ export async function follow(results, { send, typicalS, prompt, invalid = () => 
   const card = h("article", { class: "card", "aria-label": prompt || "A request" });
   results.querySelector(":scope > .empty")?.remove();
   results.prepend(card);
+  card.scrollIntoView({ block: "nearest" });
+  // Asked for again by a button of the card that this one stands for.
+  if (document.activeElement === document.body) hold(card);
   const whole = { send, typicalS, prompt, invalid };
   const anew = () => {
     card.remove();
@@ -35,9 +38,21 @@ export async function follow(results, { send, typicalS, prompt, invalid = () => 
   return begun && end(card, begun, typicalS, anew);
 }
 
+/** Show something else in a card. Where the focus was in it, it stays on it. */
+function fill(card, ...children) {
+  const held = card.contains(document.activeElement);
+  card.replaceChildren(...children);
+  if (held) hold(card);
+}
+
+function hold(card) {
+  card.tabIndex = -1;
+  card.focus({ preventScroll: true });
+}
+
 /** The request as it was let in. What may have arrived is tried again under the same name only. */
 async function begin(card, whole, once) {
-  card.replaceChildren(h("p", { class: "fine" }, "Sending…"));
+  fill(card, h("p", { class: "fine" }, "Sending…"));
   try {
     return await whole.send(once);
   } catch (error) {
@@ -47,7 +62,10 @@ async function begin(card, whole, once) {
       return null;
     }
     return new Promise((done) => {
-      card.replaceChildren(failed(error, () => done(begin(card, whole, once))));
+      fill(
+        card,
+        failed(error, () => done(begin(card, whole, once))),
+      );
     });
   }
 }
@@ -61,12 +79,15 @@ async function end(card, begun, typicalS, anew) {
     request = await watch(card, begun, typicalS);
   } catch (error) {
     return new Promise((done) => {
-      card.replaceChildren(failed(error, () => done(end(card, begun, typicalS, anew))));
+      fill(
+        card,
+        failed(error, () => done(end(card, begun, typicalS, anew))),
+      );
     });
   } finally {
     card.classList.remove("busy");
   }
-  card.replaceChildren(...ended(request, anew));
+  fill(card, ...ended(request, anew));
   announce(request.status === "succeeded" ? "The picture is there." : `The request has ${request.status}.`);
   return request;
 }
@@ -76,7 +97,13 @@ export function ended(request, again) {
   const error = request.error;
   const shown = [h("p", { class: "prompt" }, request.prompt)];
   if (request.images.length) {
-    shown.push(h("div", { class: "pictures" }, request.images.map((image) => picture(request, image))));
+    shown.push(
+      h(
+        "div",
+        { class: "pictures" },
+        request.images.map((image) => picture(request, image)),
+      ),
+    );
   }
   shown.push(...request.assets.map(asset));
   if (request.text) shown.push(h("p", {}, request.text));
@@ -93,7 +120,11 @@ export function attempts(tried) {
     "ol",
     { class: "attempts" },
     tried.map((attempt) =>
-      h("li", {}, `${attempt.provider} ${SAID[attempt.outcome] ?? attempt.outcome} (${seconds(attempt.latency_ms / 1000)})`),
+      h(
+        "li",
+        {},
+        `${attempt.provider} ${SAID[attempt.outcome] ?? attempt.outcome} (${seconds(attempt.latency_ms / 1000)})`,
+      ),
     ),
   );
 }
@@ -105,11 +136,23 @@ async function watch(card, request, typicalS) {
   const tries = h("div");
   const stop = h("button", { type: "button" }, "Cancel");
   let cancelled = null;
-  stop.addEventListener("click", () => {
-    stop.disabled = true;
-    cancelled = api.cancel(request.id).catch((error) => (error.code === "invalid_request" ? null : Promise.reject(error)));
-  });
-  card.replaceChildren(h("p", { class: "prompt" }, request.prompt), bar, line, tries, h("p", { class: "buttons" }, stop));
+  const cancel = () => {
+    // Not disabled: it would lose the focus.
+    stop.textContent = "Cancelling…";
+    cancelled = api.cancel(request.id).then(
+      () => null,
+      (error) => (error.code === "invalid_request" ? null : error),
+    );
+  };
+  stop.addEventListener("click", cancel, { once: true });
+  fill(
+    card,
+    h("p", { class: "prompt" }, request.prompt),
+    bar,
+    line,
+    tries,
+    h("p", { class: "buttons" }, stop),
+  );
   const tick = () => {
     const elapsedS = (performance.now() - began) / 1000;
     // A bar that never pretends to be done: it slows down past the typical time.
@@ -120,10 +163,11 @@ async function watch(card, request, typicalS) {
   const clock = setInterval(tick, 250);
   tick();
   try {
-    for (let waitMs = FIRST_LOOK_MS; ["queued", "running"].includes(request.status); ) {
+    for (let waitMs = FIRST_LOOK_MS; ["queued", "running"].includes(request.status);) {
       await new Promise((done) => setTimeout(done, waitMs));
       waitMs = Math.min(waitMs * 1.3, LONGEST_LOOK_MS);
-      if (cancelled) await cancelled;
+      const lost = await cancelled;
+      if (lost) throw lost;
       request = await api.request(request.id);
       tries.replaceChildren(...(request.attempts.length ? [attempts(request.attempts)] : []));
     }

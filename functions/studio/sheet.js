@@ -4,10 +4,19 @@
 export const MAX_ITEMS = 100_000;
 const MAX_ID = 255;
 const FIELDS = new Set(
-  "custom_id prompt template model aspect_ratio resolution quality background output_format output_quality n seed images mask previous_request_id route options".split(" "),
+  (
+    "custom_id prompt template model aspect_ratio resolution quality background output_format " +
+    "output_quality n seed images mask previous_request_id route options"
+  ).split(" "),
 );
 const ALONE = new Set(["webhook_url", "delivery", "cache", "timeout_s", "metadata"]);
-const LISTS = { aspect_ratio: "aspect_ratios", resolution: "resolutions", quality: "qualities", background: "backgrounds", output_format: "output_formats" };
+const LISTS = {
+  aspect_ratio: "aspect_ratios",
+  resolution: "resolutions",
+  quality: "qualities",
+  background: "backgrounds",
+  output_format: "output_formats",
+};
 const NUMBERS = new Set(["n", "seed", "output_quality"]);
 const OBJECTS = new Set(["images", "mask", "route", "options"]);
 const MARKS = { ",": "commas", ";": "semicolons", "\t": "tabs" };
@@ -20,12 +29,22 @@ export async function read(text, breathe = async () => {}) {
   const plain = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
   const first = plain.trimStart()[0];
   const head = first && first !== "{" && first !== "[" && header(plain);
-  if (first === "{" || first === "[") await readLines(plain, sheet, breathe);
+  if (first === "[")
+    sheet.problems.push({
+      line: 1,
+      message: "This is one JSON list.",
+      right: "Each object on a line of its own, without [ and the commas between",
+    });
+  else if (first === "{") await readLines(plain, sheet, breathe);
   else if (head) await readTable(plain, head, sheet, breathe);
   else await readPrompts(plain, sheet, breathe);
   if (sheet.items.length > MAX_ITEMS) {
     const { line } = sheet.items[MAX_ITEMS];
-    sheet.problems.unshift({ line, message: `These are ${sheet.items.length} items.`, right: `At most ${MAX_ITEMS} in one batch: split the file` });
+    sheet.problems.unshift({
+      line,
+      message: `These are ${sheet.items.length} items.`,
+      right: `At most ${MAX_ITEMS} in one batch: split the file`,
+    });
   }
   return sheet;
 }
@@ -59,19 +78,34 @@ async function readTable(text, { mark, start, line: above }, sheet, breathe) {
   const names = head.cells.map(column);
   names.forEach((name, at) => {
     if (!name || FIELDS.has(name) || name.startsWith("var.")) {
-      if (name && names.indexOf(name) < at) sheet.problems.push({ line: head.line, message: `The column ${name} is there twice.`, right: "Each column once" });
+      if (name && names.indexOf(name) < at)
+        sheet.problems.push({
+          line: head.line,
+          message: `The column ${name} is there twice.`,
+          right: "Each column once",
+        });
       return;
     }
-    const right = ALONE.has(name) ? "Leave the column out" : `Columns are ${[...FIELDS].join(", ")}, var.NAME`;
+    const right = ALONE.has(name)
+      ? "Leave the column out"
+      : `Columns are ${[...FIELDS].join(", ")}, var.NAME`;
     sheet.problems.push({ line: head.line, message: `There is no field ${name}.`, right });
   });
   for (const row of rows) {
     await breathe(row.line);
     if (row.cells.every((cell) => !cell.trim())) continue;
     if (row.broken) {
-      sheet.problems.push({ line: row.line, message: "A quote has no end, or text follows it.", right: 'Write "…" around the cell and "" for a quote in it' });
+      sheet.problems.push({
+        line: row.line,
+        message: "A quote has no end, or text follows it.",
+        right: 'Write "…" around the cell and "" for a quote in it',
+      });
     } else if (row.cells.length > names.length && row.cells.slice(names.length).some((cell) => cell.trim())) {
-      sheet.problems.push({ line: row.line, message: `This has ${row.cells.length} cells, the header ${names.length}.`, right: `Write "…" around a cell with ${MARKS[mark] ?? mark} in it` });
+      sheet.problems.push({
+        line: row.line,
+        message: `This has ${row.cells.length} cells, the header ${names.length}.`,
+        right: `Write "…" around a cell with ${MARKS[mark] ?? mark} in it`,
+      });
     } else {
       const fields = ofCells(names, row, sheet.problems);
       if (!names.includes("custom_id")) fields.custom_id = `item-${sheet.items.length + 1}`;
@@ -93,12 +127,20 @@ function ofCells(names, row, problems) {
       try {
         fields[name] = JSON.parse(text);
       } catch {
-        problems.push({ line: row.line, message: `${name} is not JSON.`, right: name === "images" ? '[{"url": "https://…"}]' : '{"…": "…"}' });
+        problems.push({
+          line: row.line,
+          message: `${name} is not JSON.`,
+          right: name === "images" ? '[{"url": "https://…"}]' : '{"…": "…"}',
+        });
       }
     } else if (FIELDS.has(name)) fields[name] = text;
   });
   if (!fields.template && Object.keys(variables).length) {
-    problems.push({ line: row.line, message: "Variables go with a template.", right: "Name it in the column template" });
+    problems.push({
+      line: row.line,
+      message: "Variables go with a template.",
+      right: "Name it in the column template",
+    });
   }
   return fields;
 }
@@ -115,7 +157,8 @@ function header(text) {
   }
   for (const mark of said ? [said[1]] : [",", ";", "\t"]) {
     const names = records(text, mark, start, line).next().value?.cells.map(column) ?? [];
-    if (["custom_id", "prompt", "template"].some((name) => names.includes(name))) return { mark, start, line };
+    if (["custom_id", "prompt", "template"].some((name) => names.includes(name)))
+      return { mark, start, line };
   }
   return null;
 }
@@ -166,7 +209,11 @@ export async function check(items, { defaults, models, templates = null }, breat
   for (const { line, fields } of items) {
     await breathe(line);
     const given = merged(fields, defaults);
-    for (const [message, right] of [...ofItem(fields, seen), ...ofModel(given, named), ...ofTemplate(given, templates)]) {
+    for (const [message, right] of [
+      ...ofItem(fields, seen),
+      ...ofModel(given, named),
+      ...ofTemplate(given, templates),
+    ]) {
       problems.push({ line, message, right });
     }
     if (typeof fields.custom_id === "string" && !seen.has(fields.custom_id)) seen.set(fields.custom_id, line);
@@ -181,10 +228,17 @@ export const merged = (fields, defaults) =>
 function* ofItem(fields, seen) {
   const { custom_id: id, prompt, template } = fields;
   if (typeof id !== "string" || !id) yield ["There is no custom_id.", "A name of its own, such as cup-1"];
-  else if (id.length > MAX_ID && [...id].length > MAX_ID) yield [`The custom_id has ${[...id].length} characters.`, `At most ${MAX_ID}`];
-  else if (seen.has(id)) yield [`The custom_id ${id} is in line ${seen.get(id)} already.`, `Another name, such as ${id}-2`];
-  if (((prompt ?? null) === null) === ((template ?? null) === null)) yield [prompt ? "There are a prompt and a template." : "There is no prompt.", "One of prompt and template"];
-  else if (!template && (typeof prompt !== "string" || !prompt.trim())) yield ["The prompt is empty, or no text.", "What the picture should show"];
+  else if (id.length > MAX_ID && [...id].length > MAX_ID)
+    yield [`The custom_id has ${[...id].length} characters.`, `At most ${MAX_ID}`];
+  else if (seen.has(id))
+    yield [`The custom_id ${id} is in line ${seen.get(id)} already.`, `Another name, such as ${id}-2`];
+  if (((prompt ?? null) === null) === ((template ?? null) === null))
+    yield [
+      prompt ? "There are a prompt and a template." : "There is no prompt.",
+      "One of prompt and template",
+    ];
+  else if (!template && (typeof prompt !== "string" || !prompt.trim()))
+    yield ["The prompt is empty, or no text.", "What the picture should show"];
   for (const name of Object.keys(fields)) {
     if (ALONE.has(name)) yield [`An item has no ${name}.`, "Leave it out"];
     else if (!FIELDS.has(name)) yield [`There is no field ${name}.`, `Fields are ${[...FIELDS].join(", ")}`];
@@ -201,24 +255,44 @@ function* ofModel(given, named) {
   yield* whole("n", 1, model?.max_images ?? Infinity);
   yield* whole("seed", 0, 2 ** 31 - 1);
   yield* whole("output_quality", 1, 100);
-  if (given.output_quality !== undefined && !["jpeg", "webp"].includes(given.output_format)) yield ["output_quality goes with jpeg and webp.", "output_format jpeg or webp, or no output_quality"];
+  if (given.output_quality !== undefined && !["jpeg", "webp"].includes(given.output_format))
+    yield ["output_quality goes with jpeg and webp.", "output_format jpeg or webp, or no output_quality"];
   if (given.model === "auto") return;
   if (!model) {
     yield [`There is no model ${given.model}.`, nearest(String(given.model), named)];
     return;
   }
+  const operation = given.images?.length || given.mask || given.previous_request_id ? "edit" : "generate";
+  if (!model.operations.includes(operation))
+    yield [`${model.name} cannot ${operation}.`, "Choose another model"];
   for (const [name, plural] of Object.entries(LISTS)) {
     const value = given[name];
     if (value === undefined || model[plural].includes(value)) continue;
-    yield [`${model.name} has no ${name} ${JSON.stringify(value)}.`, model[plural].length ? `One of ${model[plural].join(", ")}` : `Leave ${name} out`];
+    yield [
+      `${model.name} has no ${name} ${JSON.stringify(value)}.`,
+      model[plural].length ? `One of ${model[plural].join(", ")}` : `Leave ${name} out`,
+    ];
   }
-  if (given.seed !== undefined && !model.seed) yield [`${model.name} takes no seed.`, "Leave seed out, or choose another model"];
-  if (given.mask && !model.mask) yield [`${model.name} takes no mask.`, "Leave mask out, or choose another model"];
+  const length =
+    typeof given.prompt === "string" && given.prompt.length > model.prompt_limit
+      ? [...given.prompt].length
+      : 0;
+  if (length > model.prompt_limit)
+    yield [`The prompt has ${length} characters.`, `At most ${model.prompt_limit} for ${model.name}`];
+  if (given.seed !== undefined && !model.seed)
+    yield [`${model.name} takes no seed.`, "Leave seed out, or choose another model"];
+  if (given.mask && !model.mask)
+    yield [`${model.name} takes no mask.`, "Leave mask out, or choose another model"];
   const sources = (given.images?.length ?? 0) + (given.mask ? 1 : 0);
-  if (sources > model.max_sources) yield [`${model.name} takes no ${sources} images.`, `At most ${model.max_sources}, a mask included`];
+  if (sources > model.max_sources)
+    yield [`${model.name} takes no ${sources} images.`, `At most ${model.max_sources}, a mask included`];
   if (given.options !== undefined && !isObject(given.options)) yield ["options is no object.", '{"…": "…"}'];
   for (const name of Object.keys(isObject(given.options) ? given.options : {})) {
-    if (!model.options.includes(name)) yield [`${model.name} has no option ${name}.`, model.options.length ? `One of ${model.options.join(", ")}` : "Leave options out"];
+    if (!model.options.includes(name))
+      yield [
+        `${model.name} has no option ${name}.`,
+        model.options.length ? `One of ${model.options.join(", ")}` : "Leave options out",
+      ];
   }
 }
 
@@ -228,8 +302,9 @@ function* ofTemplate(given, templates) {
     yield ["The template is no object with a name.", '{"name": "…", "variables": {}}'];
     return;
   }
-  const { name, variables = {} } = given.template;
   if (!templates) return;
+  const { name } = given.template;
+  const variables = given.template.variables ?? {};
   const template = templates.find((one) => one.name === name);
   if (!template) {
     yield [`There is no template ${name}.`, `One of ${templates.map((one) => one.name).join(", ")}`];
@@ -238,14 +313,18 @@ function* ofTemplate(given, templates) {
   const takes = template.variables.map((variable) => variable.name);
   for (const variable of template.variables) {
     const value = variables[variable.name];
-    if (value === undefined && variable.default === null) yield [`${name} needs the variable ${variable.name}.`, `Such as ${variable.example}`];
-    if (value !== undefined && variable.values.length && !variable.values.includes(value)) yield [`${variable.name} is ${value}.`, `One of ${variable.values.join(", ")}`];
+    if (value === undefined && variable.default === null)
+      yield [`${name} needs the variable ${variable.name}.`, `Such as ${variable.example}`];
+    if (value !== undefined && variable.values.length && !variable.values.includes(value))
+      yield [`${variable.name} is ${value}.`, `One of ${variable.values.join(", ")}`];
   }
   for (const variable of Object.keys(variables)) {
-    if (!takes.includes(variable)) yield [`${name} has no variable ${variable}.`, `It has ${takes.join(", ")}`];
+    if (!takes.includes(variable))
+      yield [`${name} has no variable ${variable}.`, `It has ${takes.join(", ")}`];
   }
   const images = (given.images?.length ?? 0) + (given.previous_request_id ? 1 : 0);
-  if (images < template.min_sources) yield [`${name} needs images: ${template.min_sources}.`, '"images": [{"url": "https://…"}]'];
+  if (images < template.min_sources)
+    yield [`${name} needs images: ${template.min_sources}.`, '"images": [{"url": "https://…"}]'];
 }
 
 /** The names that begin most alike. */

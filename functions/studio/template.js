@@ -2,7 +2,7 @@
 
 import { failed } from "./app.js";
 import { find, models, templates } from "./catalogue.js";
-import { announce, field, h } from "./dom.js";
+import { announce, field, h, right, wrong } from "./dom.js";
 
 const MANY = 10;
 const LONG = 100;
@@ -54,7 +54,11 @@ export class Templates {
   clear() {
     this.#chosen = null;
     this.#show(true);
-    const open = h("button", { type: "button", "aria-haspopup": "dialog", onclick: () => this.#pick() }, "Start from a template");
+    const open = h(
+      "button",
+      { type: "button", "aria-haspopup": "dialog", onclick: () => this.#pick() },
+      "Start from a template",
+    );
     this.#root.replaceChildren(open);
   }
 
@@ -63,7 +67,8 @@ export class Templates {
     const [part, kind, name] = (error.param ?? "").split(".");
     if (part !== "template" || !this.#chosen) return false;
     const control = kind === "variables" && this.#root.querySelector(`[name="${CSS.escape(name ?? "")}"]`);
-    this.#wrong(control || this.#root.querySelector("button"), error.message);
+    right(this.#root);
+    wrong(control || this.#root.querySelector("button"), error.message);
     return true;
   }
 
@@ -104,7 +109,13 @@ export class Templates {
     const list = h("div", { class: "templates" }, h("p", { class: "fine" }, "Loading templates…"));
     const close = h("button", { type: "button" }, "Cancel");
     const top = h("div", {}, title);
-    this.#dialog = h("dialog", { class: "picker", "aria-labelledby": title.id }, top, list, h("p", { class: "buttons" }, close));
+    this.#dialog = h(
+      "dialog",
+      { class: "picker", "aria-labelledby": title.id },
+      top,
+      list,
+      h("p", { class: "buttons" }, close),
+    );
     const dialog = this.#dialog;
     close.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => dialog.remove());
@@ -113,7 +124,9 @@ export class Templates {
     try {
       const [usable, known] = [await this.#usable(), await models()];
       const cards = usable.map((template) => this.#card(template, known));
-      list.replaceChildren(...(cards.length ? cards : [h("p", { class: "empty" }, "There is no template for this.")]));
+      list.replaceChildren(
+        ...(cards.length ? cards : [h("p", { class: "empty" }, "There is no template for this.")]),
+      );
       if (usable.length > MANY) top.append(search(list, cards));
       (top.querySelector("input") ?? cards[0] ?? close).focus();
     } catch (error) {
@@ -149,7 +162,17 @@ export class Templates {
         "fieldset",
         {},
         h("legend", {}, `Template: ${template.title}`),
-        h("p", { class: "fine" }, [template.description, sources(template) && `It ${sources(template)}.`, model && `Best with ${model.name}.`].filter(Boolean).join(" ")),
+        h(
+          "p",
+          { class: "fine" },
+          [
+            template.description,
+            sources(template) && `It ${sources(template)}.`,
+            model && `Best with ${model.name}.`,
+          ]
+            .filter(Boolean)
+            .join(" "),
+        ),
         rows,
         h("h3", {}, "The prompt it makes"),
         preview,
@@ -164,14 +187,15 @@ export class Templates {
     );
     const draw = () => preview.replaceChildren(...pieces(template, this.#values()).map(shown));
     this.#root.querySelector("fieldset").addEventListener("input", ({ target }) => {
-      this.#right(target);
+      right(this.#root);
       check(target);
       draw();
     });
     draw();
     this.#fields.fill({ ...this.#fields.values(), model: template.model, ...template.fields });
     announce(`Template ${template.title}`);
-    (this.#root.querySelector("[name]") ?? this.#root.querySelector("button")).focus();
+    const first = ["[name]:invalid", "[name]", "button"].map((sought) => this.#root.querySelector(sought));
+    first.find(Boolean).focus();
   }
 
   #asText() {
@@ -197,20 +221,6 @@ export class Templates {
     this.#prompt.disabled = !free;
     this.#prompt.setCustomValidity("");
   }
-
-  #wrong(control, message) {
-    this.#right(control);
-    const said = h("small", { class: "wrong", id: `${control.id || this.#operation}-wrong` }, message);
-    control.after(said);
-    control.setAttribute("aria-invalid", "true");
-    control.setAttribute("aria-errormessage", said.id);
-    control.focus();
-  }
-
-  #right(control) {
-    control.removeAttribute("aria-invalid");
-    if (control.nextElementSibling?.matches(".wrong")) control.nextElementSibling.remove();
-  }
 }
 
 /** A variable as a field, which says itself what it lacks. */
@@ -219,10 +229,14 @@ function variableField(variable) {
   const given = { name, required, maxlength: variable.max_length, value: variable.default ?? "" };
   const texts = { ...given, placeholder: required ? example : variable.default, autocomplete: "off" };
   const control = values.length
-    ? h("select", { name, required }, [
-        required && h("option", { value: "" }, "Choose…"),
-        values.map((value) => h("option", { value, selected: value === variable.default }, value)),
-      ].flat())
+    ? h(
+        "select",
+        { name, required },
+        [
+          required && h("option", { value: "" }, "Choose…"),
+          values.map((value) => h("option", { value, selected: value === variable.default }, value)),
+        ].flat(),
+      )
     : variable.max_length > LONG
       ? h("textarea", { ...texts, rows: 2 })
       : h("input", texts);
@@ -249,7 +263,8 @@ function search(list, cards) {
   list.append(none);
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/);
-    for (const card of cards) card.hidden = !words.every((word) => card.textContent.toLowerCase().includes(word));
+    for (const card of cards)
+      card.hidden = !words.every((word) => card.textContent.toLowerCase().includes(word));
     none.hidden = cards.some((card) => !card.hidden);
   });
   return field("Search", input);

@@ -32,9 +32,28 @@ export class Zip {
     const path = new TextEncoder().encode(name);
     const crc = await crc32(blob);
     if (blob.size >= 2 ** 32 - MOST_BYTES) throw new RangeError(`${name} is too large for a ZIP.`);
-    const shared = [[2, UTF8], [2, 0], [4, this.#at], [4, crc], [4, blob.size], [4, blob.size], [2, path.length], [2, 0]];
+    const shared = [
+      [2, UTF8],
+      [2, 0],
+      [4, this.#at],
+      [4, crc],
+      [4, blob.size],
+      [4, blob.size],
+      [2, path.length],
+      [2, 0],
+    ];
     this.#entries.push(
-      packed([[4, 0x02014b50], [2, VERSION], [2, VERSION], ...shared, [2, 0], [2, 0], [2, 0], [4, 0], [4, this.#bytes]]),
+      packed([
+        [4, 0x02014b50],
+        [2, VERSION],
+        [2, VERSION],
+        ...shared,
+        [2, 0],
+        [2, 0],
+        [2, 0],
+        [4, 0],
+        [4, this.#bytes],
+      ]),
       path,
     );
     this.#put(packed([[4, 0x04034b50], [2, VERSION], ...shared]), path, blob);
@@ -44,7 +63,16 @@ export class Zip {
   blob() {
     const count = this.#entries.length / 2;
     const size = this.#entries.reduce((sum, part) => sum + part.length, 0);
-    const end = packed([[4, 0x06054b50], [2, 0], [2, 0], [2, count], [2, count], [4, size], [4, this.#bytes], [2, 0]]);
+    const end = packed([
+      [4, 0x06054b50],
+      [2, 0],
+      [2, 0],
+      [2, count],
+      [2, count],
+      [4, size],
+      [4, this.#bytes],
+      [2, 0],
+    ]);
     return new Blob([...this.#parts, ...this.#entries, end], { type: "application/zip" });
   }
 
@@ -60,19 +88,20 @@ export class Names {
 
   /** The file name of a text with an ending such as "png". */
   of(text, ending) {
-    let stem = text.toWellFormed().normalize("NFC").replace(FORBIDDEN, "_").replace(/^[. ]+|[. ]+$/g, "_");
+    let stem = text
+      .toWellFormed()
+      .normalize("NFC")
+      .replace(FORBIDDEN, "_")
+      .replace(/^[. ]+|[. ]+$/g, "_");
     if (RESERVED.test(stem)) stem = `_${stem}`;
     stem = cut(stem) || "_";
-    for (let tried = stem; ; ) {
-      const name = `${tried}.${ending}`;
-      const alike = name.toLowerCase();
-      const times = this.#taken.get(alike) ?? 0;
-      this.#taken.set(alike, times + 1);
-      if (!times) return name;
-      // From the first that had it on, so that a thousand alike are not compared with each other.
-      tried = `${stem}~${times + 1}`;
-      if (!this.#taken.has(`${tried}.${ending}`.toLowerCase())) continue;
-    }
+    const first = `${stem}.${ending}`;
+    let name = first;
+    // On from the last, so that a thousand alike are not compared with each other.
+    let times = this.#taken.get(first.toLowerCase()) ?? 1;
+    while (this.#taken.has(name.toLowerCase())) name = `${stem}~${++times}.${ending}`;
+    this.#taken.set(name.toLowerCase(), 1).set(first.toLowerCase(), times);
+    return name;
   }
 }
 

@@ -599,3 +599,12 @@ def test_an_output_quality_is_kept_even_in_the_providers_own_format(tmp_path: Pa
         assert alone.json()["error"]["param"] == "output_quality"
 
     play(tmp_path, story)
+
+
+def test_the_first_seed_there_is_stands_on_record(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        made = (await darkroom.post("/generate", {**PRO, "seed": 0})).json()
+        assert made["parameters"]["seed"] == 0
+        assert "mask" not in made["parameters"] and "images" not in made["parameters"]
+
+    play(tmp_path, story)
