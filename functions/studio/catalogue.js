@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 
-let loading = {};
+const loading = {};
 
 /** Every model that is not retired. */
 export const models = () =>

@@ -138,7 +138,7 @@ export function problem(error, actions = []) {
     "div",
     { class: "problem", role: "alert", "data-code": error.code ?? "internal" },
     h("p", {}, h("strong", {}, error.message ?? String(error))),
-    advice && h("p", {}, advice, wait ? ` Best after ${seconds(wait)}.` : ""),
+    advice && h("p", {}, advice, wait ? ` Best after ${seconds(Math.ceil(wait))}.` : ""),
     id && h("p", { class: "fine" }, `Request ${id}`),
     actions.length > 0 &&
       h(

@@ -18,7 +18,6 @@ const SORTS = {
  * is said; `extra()` is what the estimate has to know beside them, such as `source_count`. */
 export class Fields {
   #operation;
-  #root;
   #said;
   #extra;
   #models = [];
@@ -29,7 +28,6 @@ export class Fields {
 
   constructor(operation, root, { estimate, extra = () => ({}) }) {
     this.#operation = operation;
-    this.#root = root;
     this.#said = estimate;
     this.#extra = extra;
     this.cards = h(
@@ -164,7 +162,7 @@ export class Fields {
       model.max_sources > 1 && `${model.max_sources} sources`,
       model.mask && "mask",
       model.seed && "seed",
-      model.routes.some((route) => route.batch_price) && "batch",
+      model.routes.some((one) => one.batch_price) && "batch",
     ];
     const price =
       routes === undefined ? "…" : route ? `${money(route.unit_usd)} a picture` : "not with these settings";

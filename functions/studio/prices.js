@@ -32,9 +32,11 @@ export async function priced(items, defaults, mode, known) {
 }
 
 /** What decides a price, as a body of the estimate. */
-function question({ custom_id: _id, prompt: _prompt, seed, template, images, mask, ...rest }) {
+function question({ seed, template, images, mask, ...item }) {
   return {
-    ...rest,
+    ...item,
+    custom_id: undefined,
+    prompt: undefined,
     ...(seed !== undefined && { seed: 0 }),
     ...(template && { template: { name: template.name } }),
     ...(images?.length && { source_count: images.length + (mask ? 1 : 0) }),

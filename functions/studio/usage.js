@@ -36,7 +36,6 @@ const said = (text, options) =>
   new Date(ms(text)).toLocaleDateString(undefined, { timeZone: "UTC", ...options });
 
 class Usage {
-  #section;
   #note = h("div");
   #boxes = h("div", { class: "usage", hidden: true });
   #standing = h("section", { class: "panel", "aria-label": "Account" });
@@ -53,7 +52,6 @@ class Usage {
   #round = 0;
 
   constructor(section) {
-    this.#section = section;
     const chart = h("div");
     this.#form = this.#asking();
     this.#boxes.append(
@@ -128,9 +126,9 @@ class Usage {
       field("From", bounds[0]),
       field("To", bounds[1]),
     );
-    const show = select("unit", Object.entries(UNITS), "usd");
-    show.addEventListener("change", () => {
-      this.#unit = show.value;
+    const unit = select("unit", Object.entries(UNITS), "usd");
+    unit.addEventListener("change", () => {
+      this.#unit = unit.value;
       this.#draw();
     });
     span.addEventListener("change", () => {
@@ -142,7 +140,7 @@ class Usage {
     return h(
       "form",
       { "aria-label": "What to show", onsubmit: (event) => event.preventDefault() },
-      h("div", { class: "filters" }, field("Time", span), field("Show", show)),
+      h("div", { class: "filters" }, field("Time", span), field("Show", unit)),
       own,
     );
   }
@@ -253,13 +251,13 @@ function standing({ name, balance_usd, held_usd, available_usd, limits, usage: u
     h(
       "ul",
       { class: "limits" },
-      LIMITS.map(([text, at, of, show]) => limit(text, used[at], limits[of], show)),
+      LIMITS.map(([text, at, of, write]) => limit(text, used[at], limits[of], write)),
     ),
   ];
 }
 
-function limit(text, used, most, show) {
-  const state = most === null ? `${show(used)}, no limit` : `${show(used)} of ${show(most)}`;
+function limit(text, used, most, write) {
+  const state = most === null ? `${write(used)}, no limit` : `${write(used)} of ${write(most)}`;
   const full = Number(most);
   const scale = { min: 0, max: full, high: full * 0.9, optimum: 0, value: Number(used) };
   const bar = full > 0 && h("meter", { "aria-label": text, ...scale });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
@@ -50,7 +51,8 @@ def test_every_question_of_the_guide_has_an_answer_and_a_reason(studio: Studio) 
         choice = found["choice"]
         expect(answer).to_contain_text(choice["reason"])
         count = question.get("count", 1000)
-        said = f"${float(choice['total_usd']):,.2f} a month for {count:,}"
+        total = Decimal(choice["total_usd"]).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        said = f"${total:,} a month for {count:,}"
         expect(answer).to_contain_text(said)
         rows = answer.get_by_role("rowheader")
         expect(rows).to_have_count(min(5, len(found["routes"]) - 1))

@@ -133,7 +133,12 @@ def test_too_many_are_told_to_wait(browser: Browser, house: House, pictures: Pat
         studio.expects(429)
         ready(studio)
         painted(asked(studio, "a first stamp"))
-        card = asked(studio, "a second stamp")
+        # The minute may have just begun anew: then the third is one too many.
+        for prompt in ("a second stamp", "a third stamp"):
+            card = asked(studio, prompt)
+            expect(card.locator(".problem, img").first).to_be_visible()
+            if card.locator(".problem").count():
+                break
         expect(card.locator(".problem")).to_contain_text(re.compile(r"Best after \d+ s"))
 
 
