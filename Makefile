@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test unit bench check deploy smoke format lint types lock
+.PHONY: help setup run test unit bench tour check deploy smoke format lint types lock
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ unit: $(VENV)/tools ## the quick tests, which need nothing but this process
 bench: $(VENV)/tools ## measure cold starts, and batches: memory, times, writes to Firestore (8 GB of disk, some minutes)
 	@$(BIN)/python -m tests.benchmarks.cold_start
 	@$(BIN)/python -m tests.benchmarks.batches
+
+tour: $(VENV)/tools ## make the pictures of the README and docs/studio.md from the real page
+	@$(BIN)/python -m tests.browser.tour
 
 format: $(VENV)/tools ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix --quiet .
