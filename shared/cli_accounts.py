@@ -57,9 +57,14 @@ def _limit_options(command: Command) -> Command:
             metavar="USD|none",
             help="Most that can be spent in a month.",
         ),
-        click.option("--concurrency", type=number, metavar="N|none", help="Requests at once."),
+        click.option(
+            "--concurrency",
+            type=number,
+            metavar="N|none",
+            help="Requests at once; batches do not count.",
+        ),
         click.option("--rpd", type=number, metavar="N|none", help="Requests a day."),
-        click.option("--rpm", type=number, metavar="N|none", help="Requests a minute."),
+        click.option("--rpm", type=number, metavar="N|none", help="Requests a minute; 0 stops it."),
     ):
         command = option(command)
     return command

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import click
 
 from shared import batch_steps, batch_view, view
+from shared import batches as engine
 from shared.app import App
 from shared.batch_domain import Batch, Group, Job, Mode
 from shared.cli_app import with_app
@@ -185,6 +186,24 @@ async def retry_batch(
     await app.announce(Event("batch-callbacks", batch.account_id, batch.id))
     show(of_batch(batch), as_json)
     click.echo(f"It is looked at now. To watch it: {_command('watch', batch_id)}", err=True)
+
+
+@batches.command("cancel")
+@click.argument("batch_id", metavar="BATCH")
+@_account_option
+@yes_option
+@json_option
+@with_app
+async def cancel_batch(
+    app: App, batch_id: str, account_id: str | None, yes: bool, as_json: bool
+) -> None:
+    """Begin none of its items any more: what is made by then is delivered and charged."""
+    batch = await _found(app, batch_id, account_id)
+    if batch.open:
+        left = batch.counts.total - batch.counts.ended
+        confirm(f"{left} items of {batch_id} have not ended. Cancel it?", yes)
+    show(of_batch(await engine.cancel(app, batch)), as_json)
+    click.echo(f"No more is begun. To watch it: {_command('watch', batch_id)}", err=True)
 
 
 async def watched(app: App, batch: Batch, every_s: float) -> Batch:

@@ -55,5 +55,9 @@ def _of_google(error: BaseException) -> Iterator[str]:
 def _of_the_machine(error: BaseException) -> Iterator[str]:
     from sqlite3 import Error
 
-    if isinstance(error, OSError | Error):
+    from shared.settings import Settings
+
+    if isinstance(error, Error):
+        yield f"{Settings.from_env().data.absolute()}: {error}"
+    if isinstance(error, OSError):
         yield str(error) or type(error).__name__

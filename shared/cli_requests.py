@@ -15,7 +15,7 @@ from shared.cli_views import OperatorsRequestView, of_request
 from shared.domain import Operation, Record, Status
 from shared.errors import NotFound
 from shared.pricing import usd
-from shared.records import Page, RequestFilter
+from shared.records import RequestFilter
 
 ADVICE = {
     "content_blocked": "The caller changes the prompt or the images: another try ends the same.",
@@ -64,6 +64,7 @@ def requests() -> None:
 @click.option("--status", type=click.Choice(get_args(Status)))
 @click.option("--operation", type=click.Choice(get_args(Operation)))
 @click.option("--model", help="A model's id or alias.")
+@click.option("--idempotency-key", help="As the caller sent it.")
 @page_options
 @json_option
 @with_app
@@ -79,9 +80,14 @@ async def list_requests(
     asked = (RequestFilter(**where), limit, cursor)
     pages = [await app.records.requests(one.id, *asked) for one in found]
     records = sorted((r for p in pages for r in p.items), key=lambda r: r.created_at, reverse=True)
-    views = tuple(view.of_request(r, app.links, app.clock()) for r in records[:limit])
-    columns = ("created_at", "id", "status", "operation", "model", "cost.usd", "error.code")
-    show_list(view.list_of(Page(views, pages[0].cursor if account_id else None)), columns, as_json)
+    listed = view.ListView[OperatorsRequestView](
+        data=[of_request(r, app.links, app.clock()) for r in records[:limit]],
+        has_more=len(records) > limit or any(page.cursor for page in pages),
+        next_cursor=pages[0].cursor if account_id else None,
+    )
+    whose = () if account_id else ("account",)
+    columns = ("status", "operation", "model", "cost.usd", "error.code")
+    show_list(listed, ("created_at", "id", *whose, *columns), as_json)
 
 
 @requests.command("show")
@@ -107,7 +113,7 @@ def _tell(shown: OperatorsRequestView, record: Record) -> None:
     error, attempts = data.pop("error"), data.pop("attempts")
     for row, attempt in zip(attempts, record.attempts, strict=True):
         row["cost_usd"] = usd(attempt.cost_micros)
-    first: dict[str, object] = {"id": data.pop("id"), "account": record.account_id}
+    first: dict[str, object] = {"id": data.pop("id"), "account": data.pop("account")}
     first["status"] = data.pop("status")
     if error is not None:
         told = ("code", "message", "provider", "param", "retryable", "details")

@@ -55,8 +55,11 @@ class OperatorsAccountView(view.AccountView):
 
 
 class OperatorsRequestView(view.RequestView):
-    """A request with what all its calls cost the operator, the failed ones too."""
+    """A request with whose it is, the id of its key, and what all its calls cost the operator, the
+    failed ones too."""
 
+    account: str
+    key: str
     provider_cost_usd: str
 
 
@@ -114,8 +117,12 @@ def of_account(standing: Standing, now: datetime) -> OperatorsAccountView:
 def of_request(record: Record, links: Links, now: datetime) -> OperatorsRequestView:
     """A record as an operator sees it."""
     shown = view.of_request(record, links, now)
-    cost = usd(record.cost_micros)
-    return OperatorsRequestView(**dict(shown), provider_cost_usd=cost)
+    return OperatorsRequestView(
+        **dict(shown),
+        account=record.account_id,
+        key=record.key_id,
+        provider_cost_usd=usd(record.cost_micros),
+    )
 
 
 def of_audit(audit: Audit) -> AuditView:

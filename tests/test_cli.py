@@ -214,7 +214,7 @@ def test_requests_are_listed_by_status_and_model(
     assert ids("--operation", "edit") == []
     line("requests", "list", "--operation", "paint", code=2)
     failed = table(line("requests", "list"))[2]
-    assert failed[1:3] == ["req_2", "failed"]
+    assert failed[1:4] == ["req_2", account_id, "failed"]
     assert failed[-2:] == ["0.000000", "content_blocked"]
 
 

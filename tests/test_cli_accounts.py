@@ -134,6 +134,21 @@ def test_a_key_is_revoked_once_the_operator_agrees(monkeypatch: pytest.MonkeyPat
     assert shown("keys", "revoke", other)["revoked"]
 
 
+def test_a_key_that_leaked_is_named_by_itself() -> None:
+    account_id = shown("accounts", "create", "Acme")["id"]
+    lost, kept = (shown("keys", "create", account_id) for _ in range(2))
+    (first, _) = shown("keys", "list", account_id)["data"]
+    assert shown("keys", "show", lost["key"]) == shown("keys", "show", lost["id"]) == first
+    assert shown("keys", "revoke", lost["key"]) == {"id": lost["id"], "revoked": True}
+    revoked = {one["id"] for one in shown("keys", "list", account_id)["data"] if one["revoked_at"]}
+    assert revoked == {lost["id"]}
+    assert lost["key"] not in ran("keys", "show", lost["key"]).output
+    for command in ("show", "revoke"):
+        refused = ran("keys", command, kept["key"] + "x", code=1).output
+        assert "No account has this key." in refused
+        assert kept["key"] not in refused
+
+
 def test_a_names_markup_is_no_colour_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     ran("accounts", "create", "[red]shop[/red]\x1b[2J")
     seen = on_terminal(monkeypatch, "accounts", "list").stdout

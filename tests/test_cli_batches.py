@@ -258,6 +258,24 @@ def test_breaking_a_lease_is_asked_about(data: Path, monkeypatch: pytest.MonkeyP
     assert shown("batches", "show", "bat_busy")["worker"] is None
 
 
+def test_a_batch_is_cancelled_once_the_operator_agrees(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(data, batch(), ended("bat_done"))
+
+    def cancel(*options: str, stdin: str = "", code: int = 0) -> str:
+        command = ("batches", "cancel", "bat_1", *options)
+        return on_terminal(monkeypatch, *command, stdin=stdin, code=code).stderr
+
+    assert "3 items of bat_1" in cancel(stdin="n\n", code=1)
+    assert not shown("batches", "show", "bat_1")["cancelling"]
+    assert not (data / "events.db").exists()
+    cancel("--yes")
+    assert shown("batches", "cancel", "bat_1")["cancelling"]
+    assert events_of(data)[0] == ("batch-callbacks", "bat_1")
+    assert "succeeded already" in ran("batches", "cancel", "bat_done", code=1).stderr
+
+
 def test_a_batch_that_is_watched_on_a_terminal_is_a_bar(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

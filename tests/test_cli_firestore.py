@@ -76,7 +76,8 @@ def test_accounts_keys_and_credit() -> None:
 
     key = shown("keys", "create", account_id)
     assert key["key"].startswith("dk_live_")
-    assert shown("keys", "revoke", key["id"])["revoked"]
+    assert shown("keys", "show", key["id"])["account"] == account_id
+    assert shown("keys", "revoke", key["key"])["id"] == key["id"]
     (kept,) = shown("keys", "list", account_id)["data"]
     assert (kept["id"], kept["revoked_at"] is None) == (key["id"], False)
     ran("keys", "revoke", "key_x", code=1)
@@ -96,6 +97,7 @@ def test_requests_and_what_was_spent(write: Write) -> None:
     assert len(shown("requests", "list")["data"]) == 2
     (failed,) = shown("requests", "list", "--account", "acc", "--status", "failed")["data"]
     assert failed["id"] == "req_2"
+    assert shown("requests", "list", "--idempotency-key", "x")["data"] == []
     assert "0.000100" in ran("requests", "show", "req_1").stdout
     days = ("--from", "2026-11-01", "--to", "2026-11-30")
     (day,) = shown("accounts", "usage", "acc", *days)["data"]
@@ -123,6 +125,7 @@ def test_batches_and_webhooks(write: Write) -> None:
     before = shown("batches", "show", "bat_1")
     assert shown("batches", "retry", "bat_1")["due_at"] < before["due_at"]
     ran("batches", "retry", "bat_2", code=1)
+    assert shown("batches", "cancel", "bat_1")["cancelling"]
 
     (dead,) = shown("webhooks", "list", "--dead")["data"]
     assert (dead["id"], dead["failure"]) == ("msg_bat_2", "It answered 500.")

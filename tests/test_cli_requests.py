@@ -12,7 +12,7 @@ from shared.cli_requests import ADVICE
 from shared.domain import Attempt, Problem
 from shared.records import Records
 from tests import command_line
-from tests.command_line import ran, shown, write
+from tests.command_line import ran, shown, table, write
 from tests.records.scene import admit, draft, opened, release, settle
 
 BUSY = Attempt("google", "rate_limited", 429, 210)
@@ -88,6 +88,26 @@ def test_a_list_is_of_one_operation_or_of_a_models_alias() -> None:
         assert len(shown("requests", "list", *options)["data"]) == 2
     for options in (("--operation", "edit"), ("--model", "nano-banana-pro"), ("--model", "x")):
         assert shown("requests", "list", *options)["data"] == []
+
+
+def test_a_list_says_whose_each_is_by_which_key_and_that_there_is_more() -> None:
+    newest = shown("requests", "list", "--limit", "1")
+    assert (newest["has_more"], newest["next_cursor"]) == (True, None)
+    assert [(one["account"], one["key"]) for one in newest["data"]] == [("acc", "key")]
+    assert "There is more" in ran("requests", "list", "--limit", "1").stderr
+    assert "There is more" not in ran("requests", "list", "--limit", "2").stderr
+    assert table(ran("requests", "list"))[0][1:3] == ["ID", "ACCOUNT"]
+    assert "ACCOUNT" not in table(ran("requests", "list", "--account", "acc"))[0]
+
+
+def test_a_request_is_found_by_the_idempotency_key_that_its_caller_sent(data: Path) -> None:
+    async def sent(records: Records) -> None:
+        await admit(records, replace(draft("req_3"), idempotency_key="order 77"))
+
+    write(data, sent)
+    found = shown("requests", "list", "--idempotency-key", "order 77")["data"]
+    assert [one["id"] for one in found] == ["req_3"]
+    assert shown("requests", "list", "--idempotency-key", "order")["data"] == []
 
 
 def test_there_is_something_to_do_about_every_error() -> None:

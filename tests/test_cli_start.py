@@ -146,10 +146,11 @@ def test_firestore_without_credentials_is_one_line(
     assert (len(refused.stderr.splitlines()), cli_errors.LOG_IN in refused.stderr) == (1, True)
 
 
-def test_a_broken_database_is_one_line(data: Path) -> None:
+def test_a_broken_database_is_one_line_that_names_its_folder(data: Path) -> None:
     data.mkdir()
     (data / "darkroom.db").write_bytes(b"not a database" * 100)
-    assert len(ran("accounts", "list", code=1).stderr.splitlines()) == 1
+    (said,) = ran("accounts", "list", code=1).stderr.splitlines()
+    assert said == f"Error: {data}: file is not a database"
 
 
 def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
