@@ -197,7 +197,7 @@ async def limit_account(
     would_be = of_account(replace(standing, account=replace(account, limits=new)), app.clock())
     if full := [name for name in limits if limits[name] is not None and _full(would_be, name)]:
         names = ", ".join(name.replace("_micros", "_usd") for name in full)
-        confirm(f"{account_id} uses that much of {names} now, and is stopped. Go on?", yes)
+        confirm(f"{account_id} uses that much of {names} now: more is refused. Go on?", yes)
     await app.records.set_limits(account_id, new)
     _show(await _account_view(app, account_id), as_json)
 

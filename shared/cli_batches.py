@@ -125,6 +125,27 @@ async def show_batch(app: App, batch_id: str, account_id: str | None, as_json: b
     show(of_batch(await _found(app, batch_id, account_id)), as_json)
 
 
+@batches.command("failures")
+@click.argument("batch_id", metavar="BATCH")
+@_account_option
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
+@json_option
+@with_app
+async def list_failures(
+    app: App, batch_id: str, account_id: str | None, limit: int, as_json: bool
+) -> None:
+    """The items that have failed so far, and why."""
+    failed = list[batch_view.ItemView]()
+    async for result in engine.results(app, await _found(app, batch_id, account_id)):
+        if result.status == "failed":
+            failed.append(batch_view.of_item(result, app.links, app.clock()))
+        if len(failed) > limit:
+            break
+    listed = view.ListView(data=failed[:limit], has_more=len(failed) > limit)
+    columns = ("custom_id", "error.code", "error.provider", "error.message")
+    show_list(listed, columns, as_json)
+
+
 @batches.command("watch")
 @click.argument("batch_id", metavar="BATCH")
 @_account_option

@@ -16,11 +16,14 @@ from typing import Any
 
 import pytest
 
+from shared import batch_lines, names
 from shared.app import utc_now
 from shared.batch_domain import Batch, Counts, Group, Job
+from shared.batch_items import ItemResult
 from shared.cli_batches import watched
 from shared.domain import Problem
 from shared.records import Records
+from shared.storage.disk import Disk
 from shared.transport import TRIES
 from tests import command_line
 from tests.command_line import on_terminal, ran, shown, table, write
@@ -325,3 +328,26 @@ def test_a_push_from_another_process_is_picked_up_by_the_one_that_serves(data: P
         assert (done["status"], done["counts"]["succeeded"]) == ("succeeded", 1)
 
     play(data, story)
+
+
+def test_the_failed_items_are_listed_with_their_reasons(data: Path) -> None:
+    why = Problem("content_blocked", "The provider refused it.", provider="google")
+    results = [
+        ItemResult(0, "a", "succeeded"),
+        *(ItemResult(n, name, "failed", error=why) for n, name in ((1, "b"), (2, "c"))),
+    ]
+    stored(data, ended(results=("r",)))
+
+    async def put() -> None:
+        disk = Disk(data)
+        lines = batch_lines.keep_results(results)
+        await disk.put(names.batch_result("bat_1", "r"), lines, "application/jsonl", {})
+        await disk.close()
+
+    asyncio.run(put())
+    header, first, second = table(ran("batches", "failures", "bat_1"))
+    assert header == ["CUSTOM_ID", "ERROR.CODE", "ERROR.PROVIDER", "ERROR.MESSAGE"]
+    assert first == ["b", "content_blocked", "google", "The provider refused it."]
+    assert second[0] == "c"
+    listed = shown("batches", "failures", "bat_1", "--limit", "1")
+    assert ([one["custom_id"] for one in listed["data"]], listed["has_more"]) == (["b"], True)
