@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ _TYPES = {
 }
 _FOLDER = Path(__file__).with_suffix("")
 _PAGE = "index.html"
-_BASE = b'<base href="/studio/">'
+_BASE = b'<base href="/studio/"'
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ async def show_page(request: Request) -> Response:
     public_url = http.app().settings.public_url
     page = _files()[_PAGE]
     if request.url.path == "/":
-        base = f'<base href="{public_url}/studio/">'.encode()
-        page = _file(page.data.replace(_BASE, base), page.content_type)
+        page = _page_below(public_url)
     response = _sent(page, request)
     response.headers.update(_guards(public_url))
     return response
@@ -65,12 +65,28 @@ def _sent(file: _File, request: Request) -> Response:
     """The file, or that what the browser has is still good: it asks every time, so that a new
     deployment is never half there."""
     headers = {"etag": file.etag, "cache-control": "no-cache", "vary": "accept-encoding"}
-    if request.headers.get("if-none-match", "").removeprefix("W/") == file.etag:
+    if _has(request, file):
         return Response(status_code=304, headers=headers)
-    if "gzip" in request.headers.get("accept-encoding", ""):
+    if _unpacks(request):
         headers["content-encoding"] = "gzip"
         return Response(file.packed, headers=headers, media_type=file.content_type)
     return Response(file.data, headers=headers, media_type=file.content_type)
+
+
+def _has(request: Request, file: _File) -> bool:
+    """Whether one of the tags that were sent is the file's (RFC 9110, 13.1.2)."""
+    sent = ",".join(request.headers.getlist("if-none-match"))
+    tags = {tag.strip().removeprefix("W/") for tag in sent.split(",")}
+    return not tags.isdisjoint(("*", file.etag.removeprefix("W/")))
+
+
+def _unpacks(request: Request) -> bool:
+    """Whether gzip is taken, and not at the weight 0 (RFC 9110, 12.5.3)."""
+    for coding in request.headers.get("accept-encoding", "").lower().split(","):
+        name, *weight = (part.strip() for part in coding.split(";"))
+        if name == "gzip":
+            return not weight or re.fullmatch(r"q=0(\.0*)?", weight[0]) is None
+    return False
 
 
 def _guards(public_url: str) -> dict[str, str]:
@@ -96,6 +112,14 @@ def _guards(public_url: str) -> dict[str, str]:
 
 
 @functools.cache
+def _page_below(public_url: str) -> _File:
+    """The page, with what it loads below that address."""
+    page = _files()[_PAGE]
+    base = f'<base href="{public_url}/studio/"'.encode()
+    return _file(page.data.replace(_BASE, base), page.content_type)
+
+
+@functools.cache
 def _files() -> Mapping[str, _File]:
     return {
         path.name: _file(path.read_bytes(), _TYPES[path.suffix])
@@ -105,7 +129,8 @@ def _files() -> Mapping[str, _File]:
 
 
 def _file(data: bytes, content_type: str) -> _File:
-    etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    # Weak, for it is the same packed and unpacked.
+    etag = f'W/"{hashlib.sha256(data).hexdigest()[:32]}"'
     return _File(data, gzip.compress(data, mtime=0), content_type, etag)
 
 

@@ -33,6 +33,8 @@ MAX_IMAGES = 32
 MAX_NAME = 200
 """Characters of what names or chooses something: it is echoed where there is no such thing."""
 MAX_ENTRIES = 100
+MAX_PICTURES = 1000
+"""Of one request; far beyond what any model makes."""
 MAX_MESSAGE = 500
 """Characters of an error's text, which may have the caller's in it; its `param` has MAX_NAME."""
 _MOST_ERRORS = 1000
@@ -76,7 +78,7 @@ def _few(most: int) -> BeforeValidator:
 
 
 Name = Annotated[str, Field(max_length=MAX_NAME)]
-Options = Annotated[dict[str, Any], Field(max_length=MAX_ENTRIES), _few(MAX_ENTRIES)]
+Options = Annotated[dict[Name, Any], Field(max_length=MAX_ENTRIES), _few(MAX_ENTRIES)]
 
 
 class TemplateBody(Body):
@@ -111,7 +113,7 @@ class GenerateBody(Body):
     )
     prompt: str | None = Field(None, min_length=1)
     template: TemplateBody | None = None
-    n: int = Field(1, ge=1, description="How many pictures")
+    n: int = Field(1, ge=1, le=MAX_PICTURES, description="How many pictures")
     aspect_ratio: str | None = Field(
         None, max_length=MAX_NAME, description="Such as 16:9; see the model's list"
     )
@@ -229,14 +231,21 @@ def three_d(fields: Mapping[str, Any]) -> Parsed:
 def estimate(fields: Mapping[str, Any], templates: Mapping[str, Template]) -> Parsed:
     """Read a `/models/estimate` body: neither prompt nor variables nor images have to be there."""
     body = validated(EstimateBody, fields)
+    if body.prompt is not None and body.template is not None:
+        raise InvalidRequest("Give prompt or template, not both.", param="prompt")
     wish = Wish(body.choose, body.max_unit_usd, body.can_wait)
     sources = body.source_count or int(body.masked and not body.images)
     edits = body.images or body.mask or sources or body.previous_request_id
+    if edits and body.operation == "generate":
+        raise InvalidRequest("What works on images is an edit.", param="operation")
     stand_ins = Files(images=(b"",) * sources, mask=b"" if body.masked else None)
     if body.template is None:
         operation = body.operation or ("edit" if edits else "generate")
         return Parsed(_encodable(_request(operation, body, stand_ins)), "", body.count, wish)
     template = rendering.find(body.template.name, templates)
+    if body.operation not in (None, *template.operations):
+        does = " or ".join(template.operations)
+        raise InvalidRequest(f"The template {template.name} is to {does}.", param="operation")
     there = len(body.images) + sources + (body.previous_request_id is not None)
     missing = max(0, template.min_sources - there)
     stand_ins = replace(stand_ins, images=(b"",) * (sources + missing))

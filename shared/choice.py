@@ -242,10 +242,15 @@ def _needs(question: Question) -> str:
     request, most = question.request, question.wish.max_unit_micros
     size = f"{request.resolution} " if request.resolution else ""
     ratio = f" in {request.aspect_ratio}" if request.aspect_ratio else ""
-    needs = [_MAKES[request.operation].format(size) + ratio]
+    kind = f" as {request.output_format}" if request.output_format else ""
+    ground = f" with a {request.background} background" if request.background else ""
+    needs = [_MAKES[request.operation].format(size) + ratio + kind + ground]
+    needs += [f"make {request.n} a request"] if request.n > 1 else []
+    needs += ["continue a request"] if request.previous_request_id else []
     takes = [f"{len(request.refs)} images"] if len(request.refs) > 1 else []
     takes += ["a mask"] if request.mask_ref is not None else []
     takes += ["a seed"] if request.seed is not None else []
+    takes += ["these options"] if request.options else []
     needs += [f"take {_and(takes)}"] if takes else []
     needs += [] if most is None else [f"cost at most {dollars(most)} each"]
     return _and(needs)
@@ -333,4 +338,7 @@ def _lack(question: Question, excluded: Exclusion) -> str:
         "prompt": "with no place for this prompt",
         "previous_request_id": "that cannot continue a request",
     }
-    return lacks.get(param, f"without this {param.removeprefix('options.')}")
+    option = param.removeprefix("options.")
+    if option != param and option not in request.options:
+        return f"in need of {option}"
+    return lacks.get(param, f"without this {option}")

@@ -141,7 +141,7 @@ async def list_failures(
             failed.append(batch_view.of_item(result, app.links, app.clock()))
         if len(failed) > limit:
             break
-    listed = view.ListView(data=failed[:limit], has_more=len(failed) > limit)
+    listed = view.ListView[batch_view.ItemView](data=failed[:limit], has_more=len(failed) > limit)
     columns = ("custom_id", "error.code", "error.provider", "error.message")
     show_list(listed, columns, as_json)
 

@@ -4,6 +4,7 @@ choose; pure."""
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import replace
 from datetime import date
 from typing import Literal
 
@@ -14,6 +15,7 @@ from shared.catalogue.rows import Model, Route
 from shared.choice import Mode, Question, Weighed
 from shared.domain import ImageRequest
 from shared.pricing import usd
+from shared.routing import Plan
 from shared.view import View
 
 
@@ -66,12 +68,7 @@ def estimate(
 ) -> EstimateView:
     """Prices for `parsed.count` such requests by the providers that are open. Raises NotFound and
     ModelRetired for the model, InvalidRequest for a provider that there is not."""
-    request = parsed.request
-    if request.model == routing.AUTO:
-        models = list(catalogue.models.values())
-    else:
-        models = [catalogue.resolve(request.model, today)]
-    plan = routing.consider(request, catalogue, models, open_, today)
+    request, plan = _planned(parsed.request, catalogue, open_, today)
     pictures = request.n * parsed.count
     question = Question(request, pictures, parsed.wish, today)
     weighed = choice.weigh(question, plan, catalogue)
@@ -100,6 +97,19 @@ def estimate(
             for e in weighed.excluded
         ],
     )
+
+
+def _planned(
+    request: ImageRequest, catalogue: Catalogue, open_: Container[str], today: date
+) -> tuple[ImageRequest, Plan]:
+    """Every route of the model that the request would be made by, or of all for "auto"."""
+    if plan := routing.recommended(request, catalogue, open_, today):
+        return replace(request, model=plan.routes[0].model), plan
+    if request.model == routing.AUTO:
+        models = list(catalogue.models.values())
+    else:
+        models = [catalogue.resolve(request.model, today)]
+    return request, routing.consider(request, catalogue, models, open_, today)
 
 
 def _chosen(question: Question, weighed: Weighed, catalogue: Catalogue) -> ChoiceView | None:

@@ -41,17 +41,25 @@ class Progress:
                 if later is None:
                     return
                 tried = later
+            if tried == self.record.attempts:
+                continue
             try:
                 self.record = await self._app.records.advance(replace(self.record, attempts=tried))
             except Exception as error:
                 # Written perhaps, or cancelled meanwhile. What is being made does not suffer by it.
                 log.event("request.progress_lost", severity="WARNING", cause=type(error).__name__)
-                await self._look()
+                if await self._ended():
+                    return
 
-    async def _look(self) -> None:
+    async def _ended(self) -> bool:
+        """Whether the record ended meanwhile: then its version is not taken over, or its hold would
+        be ended a second time with it."""
         try:
             found = await self._app.records.request(self.record.account_id, self.record.id)
         except Exception as error:
             log.crash("request.progress_lost", error)
-            return
-        self.record = found or self.record
+            return False
+        if found is None or not found.open:
+            return True
+        self.record = found
+        return False

@@ -67,7 +67,9 @@ def recommended(
     that is not left to us, or it has none here."""
     if request.model != AUTO or request.recommended is None:
         return None
-    model = catalogue.named(request.recommended, today)
+    model = catalogue.standing(request.recommended, today)
+    if model is None:
+        return None
     found = consider(replace(request, model=model.id), catalogue, [model], open_, today)
     return found if found.routes else None
 

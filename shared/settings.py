@@ -12,6 +12,10 @@ from shared import signatures
 from shared.log import Source
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+_PUBLIC_URL = re.compile(
+    r"https?://([\w.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?(/[\w.~-]+)*", re.ASCII | re.IGNORECASE
+)
+"""What can stand in a link, a page and its policy as it is."""
 _TOPIC_PREFIX = re.compile(r"(?!goog)[A-Za-z][\w.~+%-]{0,199}", re.ASCII)
 """cloud.google.com/pubsub/docs/pubsub-basics#resource_names, 2026-11."""
 
@@ -90,7 +94,7 @@ class Settings:
             data=Path(env.get("DARKROOM_DATA", "data")),
             host=host,
             port=port,
-            public_url=env.get("DARKROOM_PUBLIC_URL", f"http://{host}:{port}").rstrip("/"),
+            public_url=env.get("DARKROOM_PUBLIC_URL", _address(host, port)).rstrip("/"),
             project=env.get("GOOGLE_CLOUD_PROJECT"),
             bucket=env.get("DARKROOM_BUCKET"),
             uploads_bucket=env.get("DARKROOM_UPLOADS_BUCKET"),
@@ -127,7 +131,11 @@ def _consistent(settings: Settings) -> Settings:
     for credential in settings.credentials.values():
         _check_url("_BASE_URL", credential.base_url)
         _check_secret(credential.webhook_secret)
-    _check_url("DARKROOM_PUBLIC_URL", settings.public_url)
+    if not _PUBLIC_URL.fullmatch(settings.public_url):
+        raise BadSettings(
+            "DARKROOM_PUBLIC_URL is an address such as https://images.example, without a user, a "
+            "query or letters beyond ASCII"
+        )
     if settings.test_key and not settings.test_key.startswith("dk_test_"):
         raise BadSettings("DARKROOM_TEST_KEY must start with dk_test_")
     return settings
@@ -162,6 +170,10 @@ def _credentials(env: Mapping[str, str]) -> dict[str, Credential]:
         )
         for prefix in prefixes
     }
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _base_url(url: str | None) -> str | None:

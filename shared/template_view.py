@@ -8,6 +8,7 @@ from typing import Literal
 from shared.catalogue import Catalogue
 from shared.catalogue.templates import Template, Variable
 from shared.domain import Operation
+from shared.routing import AUTO
 from shared.view import View
 
 
@@ -27,9 +28,9 @@ class VariableView(View):
 
 class TemplateView(View):
     """A prompt template: what `template` of a request can name. `operation` is the usual one of
-    `operations`, `model` the one used where the caller names none, `avoid` what its prompt ends
-    with, and `fields` are of a request that leaves them out. Its text never changes under one
-    version."""
+    `operations`, `model` the one used where the caller names none ("auto" for any), `avoid` what
+    its prompt ends with, and `fields` are of a request that leaves them out. Its text never changes
+    under one version."""
 
     name: str
     object: Literal["template"] = "template"
@@ -49,6 +50,7 @@ class TemplateView(View):
 
 def of_template(template: Template, catalogue: Catalogue, today: date) -> TemplateView:
     """A row, with its model as it stands on that day."""
+    model = catalogue.standing(template.model, today)
     return TemplateView(
         name=template.name,
         version=template.version,
@@ -60,7 +62,7 @@ def of_template(template: Template, catalogue: Catalogue, today: date) -> Templa
         variables=[_variable(name, row) for name, row in template.variables.items()],
         min_sources=template.min_sources,
         max_sources=template.max_sources,
-        model=catalogue.named(template.model, today).id,
+        model=model.id if model else AUTO,
         avoid=list(template.avoid),
         fields=template.fields.given,
     )

@@ -226,6 +226,9 @@ def test_multipart_fields_are_text_or_json_as_the_field_is() -> None:
     with pytest.raises(InvalidRequest) as refused:
         form.fields({"n": "two"})
     assert refused.value.param == "n"
+    with pytest.raises(PayloadTooLarge) as large:
+        form.fields({"options": "[" * 100_001})
+    assert large.value.param == "options"
 
 
 def test_an_estimate_needs_neither_prompt_nor_images() -> None:

@@ -231,6 +231,27 @@ def test_retired_routes_and_3d_models_are_not_counted_among_pictures() -> None:
     )
 
 
+def test_what_was_asked_for_is_said_in_full() -> None:
+    view = asked(
+        THREE,
+        n=4,
+        output_format="webp",
+        background="transparent",
+        previous_request_id="req_a",
+        options={"temperature": 3},
+        max_unit_usd="0.01",
+    )
+    assert (view.choice_reason or "").startswith(
+        "Nothing open here can make pictures from yours as webp with a transparent background, "
+        "make 4 a request, continue a request, take these options and cost at most $0.01 each. "
+    )
+
+
+def test_an_option_that_is_missing_is_said_to_be() -> None:
+    view = asked(LISTED, operation="three_d", model="hunyuan-3d-texture", source_count=1)
+    assert view.choice_reason is not None and "1 in need of file_url" in view.choice_reason
+
+
 def test_what_is_free_is_said_and_what_nothing_is_paid_for_costs_nothing() -> None:
     some = of(PLAIN, free={"google": Allowance(rpd=500, rpm=60)})
     assert " Free: 500 requests a day, 60 a minute, then paid. " in chosen(some).reason

@@ -59,6 +59,30 @@ def test_one_is_cancelled_between_two_tries(tmp_path: Path) -> None:
     play(tmp_path, story, BUSY, gate)
 
 
+def test_one_that_was_cancelled_is_not_ended_again(tmp_path: Path) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key()
+        before = await darkroom.balance_micros(key)
+        request = await queued(darkroom, key)
+        advance, lost = darkroom.app.records.advance, list[Record]()
+
+        async def overtaken(record: Record) -> Record:
+            if record.attempts:
+                lost.append(record)
+                await darkroom.post(f"/account/requests/{record.id}/cancel", {}, key)
+            return await advance(record)
+
+        darkroom.app.records.advance = overtaken  # type: ignore[method-assign]
+        await darkroom.deliver()
+        assert len(lost) == 1
+        ended = await seen(darkroom, request["id"], key)
+        assert (ended["status"], ended["images"]) == ("cancelled", [])
+        assert await darkroom.balance_micros(key) == before
+        await darkroom.check()
+
+    play(tmp_path, story, BUSY, BUSY, picture())
+
+
 @pytest.mark.parametrize("written", [True, False])
 def test_a_write_that_fails_loses_no_picture(tmp_path: Path, written: bool) -> None:
     async def story(darkroom: Darkroom) -> None:

@@ -12,7 +12,7 @@ from tests.darkroom import Darkroom, photo, play
 from tests.emulators.firestore_wire import Wire
 from tests.emulators.storage import new_bucket
 from tests.functions.test_edit import b64
-from tests.upstream import picture, withheld
+from tests.upstream import picture, refusal, withheld
 
 pytestmark = pytest.mark.emulator
 
@@ -106,6 +106,23 @@ def test_a_failure_costs_three_calls_to_firestore_and_none_to_storage(
         assert (cloud.wire.calls, cloud.sent) == ([], [])
 
     play(tmp_path, story, withheld(), env=cloud.env)
+
+
+def test_what_was_tried_of_a_queued_request_is_one_call_more_a_pause(
+    tmp_path: Path, cloud: Cloud
+) -> None:
+    async def story(darkroom: Darkroom) -> None:
+        key = await darkroom.live_key()
+        answer = await darkroom.post("/generate", CUP, key, prefer="respond-async")
+        assert answer.status_code == 202
+        cloud.begin()
+        await darkroom.deliver()
+        # That it runs, what was tried, its end.
+        assert cloud.wire.calls.count("Commit") == 3
+        await darkroom.check()
+
+    busy = refusal(429, "RESOURCE_EXHAUSTED")
+    play(tmp_path, story, busy, picture(), env=cloud.env)
 
 
 def test_a_key_not_seen_lately_costs_one_call_more(tmp_path: Path, cloud: Cloud) -> None:

@@ -78,6 +78,10 @@ def test_origins_are_listed_with_commas() -> None:
         ({"DARKROOM_TOPIC_PREFIX": "a/b"}, "DARKROOM_TOPIC_PREFIX"),
         ({"DARKROOM_LOG_LEVEL": "loud"}, "DARKROOM_LOG_LEVEL"),
         ({"DARKROOM_PUBLIC_URL": "pictures.example"}, "DARKROOM_PUBLIC_URL"),
+        ({"DARKROOM_PUBLIC_URL": "https://user:secret@a.example"}, "DARKROOM_PUBLIC_URL"),
+        ({"DARKROOM_PUBLIC_URL": "https://a.example;script-src *"}, "DARKROOM_PUBLIC_URL"),
+        ({"DARKROOM_PUBLIC_URL": 'https://a.example/"><script>'}, "DARKROOM_PUBLIC_URL"),
+        ({"DARKROOM_PUBLIC_URL": "https://bücher.example"}, "DARKROOM_PUBLIC_URL"),
         ({"GEMINI_BASE_URL": "localhost:9000"}, "_BASE_URL"),
         ({"GEMINI_WEBHOOK_SECRET": "whsec_?"}, "_WEBHOOK_SECRET"),
         ({"DARKROOM_CORS_ORIGINS": "https://app.example/"}, "DARKROOM_CORS_ORIGINS"),
@@ -97,3 +101,15 @@ def test_a_contradiction_stops_the_start(env: dict[str, str], reason: str) -> No
 def test_no_secret_shows_in_the_settings() -> None:
     settings = Settings.from_env({"GEMINI_API_KEY": "hidden", "DARKROOM_SIGNING_SECRET": "hidden"})
     assert "hidden" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("env", "public_url"),
+    [
+        ({"HOST": "::1", "PORT": "8090"}, "http://[::1]:8090"),
+        ({"DARKROOM_PUBLIC_URL": "https://a.example:8443/below/"}, "https://a.example:8443/below"),
+        ({"DARKROOM_PUBLIC_URL": "http://darkroom_app"}, "http://darkroom_app"),
+    ],
+)
+def test_the_public_url_is_as_links_begin(env: dict[str, str], public_url: str) -> None:
+    assert Settings.from_env(env).public_url == public_url

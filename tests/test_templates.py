@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 
 from shared import batch_lines, body, request_json, routing, upload_trigger
 from shared.body import Files
-from shared.catalogue import load
+from shared.catalogue import Catalogue, load
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
+from shared.estimate import estimate
+from shared.template_view import of_template
 
 CATALOGUE = load()
 TEMPLATES = CATALOGUE.templates
@@ -162,14 +165,71 @@ def test_the_recommended_model_comes_first_where_it_can_be_reached() -> None:
     assert len(routing.plan(alone, CATALOGUE, every, TODAY).routes) == 1
 
 
+def ended(name: str, heir: str = "") -> Catalogue:
+    """The catalogue once all routes of a model have shut down."""
+    model = CATALOGUE.find(name)
+    gone = [route.model_copy(update={"shutdown": TODAY}) for route in model.routes]
+    row = model.model_copy(update={"routes": tuple(gone), "successor": heir or None})
+    return replace(CATALOGUE, models={**CATALOGUE.models, model.id: row})
+
+
+@pytest.mark.parametrize("name", ["nano-banana-2", "gemini-nano-banana-2.1"])
+@pytest.mark.parametrize("heir", ["", "gemini-3-pro-image"])
+def test_one_whose_model_is_retired_goes_to_its_heir_or_to_any(name: str, heir: str) -> None:
+    later, request = ended(name, heir), generate(template=PHOTO).request
+    request = replace(request, recommended=name)
+    here = routing.plan(request, later, {"google"}, TODAY)
+    any_ = routing.plan(replace(request, recommended=None), later, {"google"}, TODAY)
+    assert here.routes[0].model == (heir or any_.routes[0].model)
+    shown = of_template(TEMPLATES["product-photo"].model_copy(update={"model": name}), later, TODAY)
+    assert shown.model == (heir or "auto")
+    # Nor does it matter to what was queued that a row has another name now.
+    lost = replace(request, recommended="no-more")
+    assert routing.plan(lost, later, {"google"}, TODAY).routes == any_.routes
+
+
 def test_it_is_kept_until_it_is_made() -> None:
     request = edit(template=RECOLOUR).request
     kept = json.loads(json.dumps(request_json.encode(request)))
     assert request_json.decode(kept) == request
+    for name in ("template", "recommended"):
+        # One that was queued before there were templates.
+        del kept[name]
+    assert request_json.decode(kept) == replace(request, template=None, recommended=None)
     item = batch_lines.Kept(0, "a", 0, request)
     (light,) = batch_lines.kept(batch_lines.keep(item), whole=False)
     assert (light.request.prompt, light.request.template) == ("", None)
     assert light.request.recommended == "nano-banana-2"
+
+
+def test_an_estimate_is_of_the_model_that_would_make_it() -> None:
+    def models(**fields: Any) -> set[str]:
+        parsed = body.estimate({"template": {"name": "product-photo"}, **fields}, TEMPLATES)
+        shown = estimate(parsed, CATALOGUE, {"google", "openai"}, TODAY)
+        assert shown.choice is not None
+        return {route.model for route in shown.routes}
+
+    assert models() == {"gemini-nano-banana-2.1"}
+    assert models(model="gpt-image") == {CATALOGUE.resolve("gpt-image", TODAY).id}
+    assert len(models(model="auto")) > 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"template": PHOTO, "prompt": "a cup"}, "prompt"),
+        ({"template": PHOTO, "operation": "edit"}, "operation"),
+        ({"template": RECOLOUR, "operation": "generate"}, "operation"),
+        ({"template": PHOTO, "operation": "three_d"}, "operation"),
+        ({"masked": True, "operation": "generate"}, "operation"),
+        ({"options": {"x" * 201: 1}}, f"options.{'x' * 192}"),
+        ({"n": 1001}, "n"),
+    ],
+)
+def test_an_estimate_of_what_cannot_be_sent_is_refused(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        body.estimate(fields, TEMPLATES)
+    assert refused.value.param == param
 
 
 def test_an_estimate_needs_neither_variables_nor_images() -> None:

@@ -104,6 +104,11 @@ class Catalogue:
             details={"successor": heir.id if heir else None},
         )
 
+    def standing(self, name: str, today: date) -> Model | None:
+        """The live row of an id or alias, or of the end of its line; None where there is none."""
+        model = self.models.get(self.aliases.get(name, name))
+        return model if model is None or model.live(today) else self.heir(model, today)
+
     def heir(self, model: Model, today: date) -> Model | None:
         """The first live model along the line of successors, the model itself excepted."""
         seen = {model.id}
@@ -121,7 +126,8 @@ def load(overlay: Path | None = None) -> Catalogue:
     origin: dict[tuple[str, str], str] = {}
     files = [HERE / "providers.toml", *(HERE / "models" / f"{name}.toml" for name in PROVIDERS)]
     for file in (*files, HERE / "templates.toml", *([overlay] if overlay else [])):
-        for kind, changes in _read(file).items():
+        last = _read(file)
+        for kind, changes in last.items():
             for name, row in changes.items():
                 before, where = rows[kind].get(name, {}), f"{file.name}: {kind} {name}"
                 rows[kind][name] = _merged(before, row)
@@ -136,7 +142,7 @@ def load(overlay: Path | None = None) -> Catalogue:
         {i: origin["model", i] for i in rows["model"]},
     )
     templates = {
-        name: _template(row, found, origin["template", name])
+        name: _template(row, found, origin["template", name], lenient=name not in last["template"])
         for name, row in rows["template"].items()
     }
     return replace(found, templates=templates)
@@ -256,17 +262,24 @@ def _check_version(before: Table, row: Table, where: str) -> None:
         )
 
 
-def _template(row: Table, catalogue: Catalogue, where: str) -> Template:
+def _template(row: Table, catalogue: Catalogue, where: str, *, lenient: bool = False) -> Template:
+    """A template whose model suits it. For one of ours that an overlay's models do not suit any
+    more, any model will do: nothing is wrong with either row."""
     template = _row(Template, row, where)
-    try:
-        model = catalogue.find(template.model)
-    except NotFound as error:
-        raise BadCatalogue(f"{where}: model: no model {template.model!r}") from error
+    wrong = _unsuited(template, catalogue)
+    if wrong and not lenient:
+        raise BadCatalogue(f"{where}: model: {wrong}")
+    return template.model_copy(update={"model": RESERVED}) if wrong else template
+
+
+def _unsuited(template: Template, catalogue: Catalogue) -> str | None:
+    """Why its model is none for it."""
+    model = catalogue.models.get(catalogue.aliases.get(template.model, template.model))
+    if model is None:
+        return f"no model {template.model!r}"
     offers = [catalogue.offer(route) for route in model.routes]
     faults = [next(fitted.misfits(template, offer), None) for offer in offers]
-    if all(faults):
-        raise BadCatalogue(f"{where}: model: {model.id} does not suit it: {faults[0]}")
-    return template
+    return f"{model.id} does not suit it: {faults[0]}" if all(faults) else None
 
 
 def _row(kind: type[T], row: Table, where: str) -> T:

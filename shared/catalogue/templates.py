@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StrictInt, StringConstraints, model_validator
 
 from shared.catalogue.rows import Model, Row
-from shared.catalogue.values import Count, Positive, Ratio
+from shared.catalogue.values import Count, Ratio
 from shared.domain import Operation
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -18,6 +18,8 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
 VariableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=40)]
 """As a field of a body: an upload's metadata has hyphens in place of the underscores."""
 
+MAX_LENGTH = 100_000
+"""Characters of a variable's value: no model takes a longer prompt."""
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _NEARLY = re.compile(r"\{\s*\w*\s*\}")
 """What was meant as a place. Other braces, such as those of JSON, are text."""
@@ -31,7 +33,7 @@ class Variable(Row):
     example: str
     default: str | None = None
     values: tuple[str, ...] = ()
-    max_length: Positive = 200
+    max_length: Annotated[StrictInt, Field(ge=1, le=MAX_LENGTH)] = 200
 
     @model_validator(mode="after")
     def _takes_its_own(self) -> Self:
@@ -76,7 +78,7 @@ class Template(Row):
     `model` is the id or alias of the one to use where the caller names none."""
 
     name: Slug
-    version: Positive
+    version: Annotated[StrictInt, Field(ge=1, lt=2**53)]
     title: Text
     description: Text
     prompt: Text
@@ -92,6 +94,8 @@ class Template(Row):
         places = set(_PLACE.findall(self.prompt))
         if stray := _NEARLY.search(_PLACE.sub("", self.prompt)):
             raise ValueError(f"prompt: {stray[0]} is no place: write it as {{name}}")
+        if stray := _NEARLY.search(" ".join(self.avoid)):
+            raise ValueError(f"avoid: {stray[0]}: places are in the prompt alone")
         for name in sorted(places - set(self.variables)):
             raise ValueError(f"prompt: there is no [template.variables.{name}]")
         for name in sorted(set(self.variables) - places):

@@ -86,9 +86,12 @@ def test_a_default_stands_where_nothing_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
+        ('model = "', 'avoid = ["{colour} lids"]\nmodel = "', "avoid: {colour}: places are in"),
+        ('example = "red"', 'example = "red"\nmax_length = 100001', "variables.colour.max_length"),
         ('name = "mug"', 'name = "A mug"', "name: "),
         ('name = "mug"', "name = 7", "number 1: name: it must be a string"),
         ("version = 1", "version = 0", "version: "),
+        ("version = 1", "version = 10000000000000000", "version: .* less than"),
         ("version = 1", 'version = "1"', "version: "),
         ('title = "Mug"', 'title = " "', "title: "),
         ('model = "gpt-image"', 'model = "no-such"', "model: no model 'no-such'"),
@@ -166,3 +169,23 @@ def test_an_operator_adds_some_and_takes_a_variable_away(tmp_path: Path) -> None
     after = loaded(tmp_path, rows)
     assert [*after.templates] == [*CATALOGUE.templates, "mug"]
     assert [*after.templates["restyle"].variables] == ["style"]
+
+
+NARROWED = """
+[[model]]
+id = "gemini-nano-banana-2.1"
+aliases = []
+[[model]]
+id = "gemini-3-pro-image"
+aspect_ratios = ["1:1"]
+"""
+
+
+@pytest.mark.thorough
+def test_what_an_operators_models_do_not_suit_any_more_goes_to_any(tmp_path: Path) -> None:
+    ours = loaded(tmp_path, NARROWED).templates
+    assert {ours[name].model for name in ("product-photo", "ad-creative")} == {"auto"}
+    assert ours["logo"].model == "gpt-image"
+    theirs = '[[template]]\nname = "ad-creative"\nversion = 2\ntitle = "Ad"\n'
+    with pytest.raises(BadCatalogue, match=r"own\.toml: template ad-creative: model: gemini-3-pro"):
+        loaded(tmp_path, theirs + NARROWED)

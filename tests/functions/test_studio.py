@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from functions import studio
 from tests.darkroom import Darkroom, play
 
 FILES = {path.name for path in Path("functions/studio").iterdir()}
@@ -30,7 +31,7 @@ def test_the_page_is_served_to_anybody(tmp_path: Path) -> None:
     for answer in asked(tmp_path, "/studio", "/studio/"):
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
-        assert '<base href="/studio/">' in answer.text
+        assert '<base href="/studio/"' in answer.text
 
 
 def test_it_may_run_its_own_files_only(tmp_path: Path) -> None:
@@ -79,6 +80,41 @@ def test_a_browser_that_has_it_is_told_so(tmp_path: Path) -> None:
     (again,) = asked(tmp_path / "b", "/studio/api.js", if_none_match=first.headers["etag"])
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
+
+
+@pytest.mark.parametrize("sent", ["{0}", 'W/"a", {0}', '"a",{0}', "{1}", "*"])
+def test_one_of_several_tags_is_enough(tmp_path: Path, sent: str) -> None:
+    tag = studio._files()["api.js"].etag
+    sent = sent.format(tag, tag.removeprefix("W/"))
+    (answer,) = asked(tmp_path, "/studio/api.js", if_none_match=sent)
+    assert answer.status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("sent", "packed"),
+    [("br, GZIP;q=0.5", True), ("gzip;q=0", False), ("gzip; q=0.0, br", False), ("x-gzip", False)],
+)
+def test_what_is_refused_is_not_sent(tmp_path: Path, sent: str, packed: bool) -> None:
+    (answer,) = asked(tmp_path, "/studio/api.js", accept_encoding=sent)
+    assert ("content-encoding" in answer.headers) == packed
+
+
+def test_the_policy_names_the_public_url_without_its_path() -> None:
+    policy = studio._guards("https://a.example:8443/below")["content-security-policy"]
+    assert "script-src 'self' https://a.example:8443; " in policy
+
+
+def test_where_the_platform_takes_the_name_off_the_path(tmp_path: Path) -> None:
+    async def story(_: Darkroom) -> None:
+        transport = httpx.ASGITransport(studio.APP)
+        async with httpx.AsyncClient(transport=transport, base_url="http://a.test") as client:
+            for path in ("/", "/studio", "/api.js", "/studio/api.js"):
+                answer = await client.get(path)
+                assert answer.status_code == 200
+                below = '<base href="http://darkroom.test/studio/"' in answer.text
+                assert below == (path == "/")
+
+    play(tmp_path, story)
 
 
 def test_it_is_packed_for_who_unpacks(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def page_comes_with_all_it_loads(cloud: Cloud) -> None:
             assert browser.get(f"/studio/{name}").status_code == 200
     at_its_own = httpx.get(cloud.functions["studio"].url, timeout=DEADLINE_S)
     public_url = cloud.functions["studio"].planned()["DARKROOM_PUBLIC_URL"]
-    assert f'<base href="{public_url}/studio/">' in at_its_own.text
+    assert f'<base href="{public_url}/studio/"' in at_its_own.text
 
 
 def whatever_was_put_off_ends(cloud: Cloud, caller: httpx.Client) -> None:
