@@ -5,7 +5,7 @@ const SLOT = "darkroom-key";
 const TRIES = 3;
 
 /** What the server refused, or that it could not be reached (`code` "unreachable"). */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(said, status) {
     super(said.message);
     this.status = status;
@@ -23,9 +23,8 @@ export const key = {
   get: () => sessionStorage.getItem(SLOT),
   set: (text) => sessionStorage.setItem(SLOT, text),
   forget: () => sessionStorage.removeItem(SLOT),
-  get test() {
-    return (key.get() ?? "").startsWith("dk_test_");
-  },
+  /** Whether its pictures are the sandbox's. */
+  test: () => (key.get() ?? "").startsWith("dk_test_"),
 };
 
 export const models = () => get("models");
@@ -55,9 +54,9 @@ export const batchResults = (id) => call("GET", `batch/${id}/results`);
 
 /** Where this page finds a picture or asset: its signed link, as seen from here. */
 export function link(image) {
-  const url = new URL(image.url);
-  const path = url.pathname.slice(url.pathname.indexOf("/account/") + 1);
-  return new URL(path + url.search, ROOT).href;
+  const { pathname, search } = new URL(image.url);
+  const at = pathname.indexOf("/account/");
+  return at < 0 ? image.url : new URL(pathname.slice(at + 1) + search, ROOT).href;
 }
 
 /** The bytes of a picture as a Blob. */
@@ -67,9 +66,8 @@ export async function bytes(image) {
 
 /** A name for something that must not be done twice. */
 export function unique() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0")).join(
-    "",
-  );
+  const random = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function begin(path, body, once) {
@@ -100,29 +98,29 @@ async function call(method, path, { body, query, headers } = {}) {
 }
 
 async function sent(url, init, tries = TRIES) {
-  for (let tried = 1; ; tried++) {
-    let answer;
-    try {
-      answer = await fetch(url, init);
-    } catch {
-      if (tried < tries) {
-        await new Promise((done) => setTimeout(done, 300 * 2 ** tried));
-        continue;
-      }
-      throw new ApiError(
-        { code: "unreachable", message: `The server at ${ROOT.origin} does not answer.` },
-        0,
-      );
-    }
-    if (answer.ok) return answer;
-    throw new ApiError(await refusal(answer), answer.status);
-  }
+  const answer = await answered(url, init, tries);
+  if (answer.ok) return answer;
+  throw new ApiError(await refusal(answer), answer.status);
 }
 
+/** Whatever the server answers; asked again where it could not be reached. */
+async function answered(url, init, tries) {
+  for (let tried = 1; tried <= tries; tried++) {
+    try {
+      return await fetch(url, init);
+    } catch {
+      if (tried < tries) await new Promise((done) => setTimeout(done, 300 * 2 ** tried));
+    }
+  }
+  throw new ApiError({ code: "unreachable", message: `The server at ${ROOT.origin} does not answer.` }, 0);
+}
+
+/** The reason of an answer; what stands between here and the server may give none. */
 async function refusal(answer) {
+  const unknown = { code: "internal", message: `The server answered ${answer.status} without a reason.` };
   try {
-    return (await answer.json()).error;
+    return (await answer.json()).error ?? unknown;
   } catch {
-    return { code: "internal", message: `The server answered ${answer.status} without a reason.` };
+    return unknown;
   }
 }

@@ -1,7 +1,7 @@
 // The start: which part is shown, the key, the theme.
 
 import * as api from "./api.js";
-import { h, problem } from "./dom.js";
+import { button, empty, h, problem } from "./dom.js";
 
 const PARTS = {
   generate: () => import("./generate.js"),
@@ -12,7 +12,9 @@ const PARTS = {
 };
 const THEMES = ["system", "light", "dark"];
 const THEME = "darkroom-theme";
+const KEY = "darkroom:key";
 const started = {};
+let now = null;
 let handed = null;
 
 /** Show a part, with something to begin from: its module's `show(given)` gets it. */
@@ -27,32 +29,79 @@ export async function keyed() {
   return api.key.get() ?? (await askForKey());
 }
 
-/** Ask for a key and wait: the key there is then, or null. `error` says why. */
-export function askForKey(error = null) {
+/** Ask for a key and wait: the key there is then, or null. */
+function askForKey() {
   const dialog = document.getElementById("key-dialog");
-  const input = document.getElementById("key-input");
-  const said = document.getElementById("key-problem");
-  said.replaceChildren(...(error ? [problem(error)] : []));
-  input.value = "";
+  document.getElementById("key-input").value = "";
   dialog.querySelector("[data-forget]").hidden = !api.key.get();
-  dialog.showModal();
+  if (!dialog.open) dialog.showModal();
   return new Promise((done) => dialog.addEventListener("close", () => done(api.key.get()), { once: true }));
 }
+
+/** What a part shows while there is no key. */
+export const keyless = (why) =>
+  empty(
+    why,
+    button("Enter a key", () => askForKey()),
+  );
 
 /** An error as a box that can ask for another key, and try again. */
 export function failed(error, again = null) {
   const actions = again ? [["Try again", again]] : [];
   if (error.code === "unauthenticated") {
-    actions.unshift(["Enter another key", async () => (await askForKey()) && again?.()]);
+    const another = async () => {
+      const before = api.key.get();
+      if ((await askForKey()) !== before) again?.();
+    };
+    actions.unshift(["Enter another key", another]);
   }
   return problem(error, actions);
 }
 
-/** Have something done whenever the key changes. */
-export const onKey = (run) => addEventListener("darkroom:key", run);
+/** Have something done whenever the key changes; `run(before)` gets the one before, or null. */
+export const onKey = (run) => addEventListener(KEY, (event) => run(event.detail));
+
+function changeKey(text) {
+  const before = api.key.get();
+  if (text === before) return;
+  if (text) api.key.set(text);
+  else api.key.forget();
+  dispatchEvent(new CustomEvent(KEY, { detail: before }));
+}
+
+/** The part that the address names. */
+function named() {
+  const name = location.hash.slice(1);
+  return Object.hasOwn(PARTS, name) ? name : "generate";
+}
 
 async function shown() {
-  const name = location.hash.slice(1) in PARTS ? location.hash.slice(1) : "generate";
+  takeKey();
+  const name = named();
+  if (name !== now) turn(name);
+  const given = handed;
+  handed = null;
+  const section = document.getElementById(name);
+  section.querySelector(":scope > .problem")?.remove();
+  try {
+    const module = await (started[name] ??= begun(name, section));
+    // Somebody who was too quick for it is elsewhere by now.
+    if (given || name === now) await module.show?.(given);
+  } catch (error) {
+    section.append(problem(error, [["Load the page again", () => location.reload()]]));
+  }
+}
+
+async function begun(name, section) {
+  const module = await PARTS[name]();
+  await module.start(section);
+  return module;
+}
+
+/** Turn the page to a part; a dialog of the other would still hold it. */
+function turn(name) {
+  now = name;
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   for (const part of Object.keys(PARTS)) {
     document.getElementById(part).hidden = part !== name;
     const entry = document.querySelector(`nav a[href="#${part}"]`);
@@ -60,39 +109,26 @@ async function shown() {
     else entry.removeAttribute("aria-current");
   }
   document.title = `${document.getElementById(`${name}-title`).textContent} · Darkroom studio`;
-  const given = handed;
-  handed = null;
-  started[name] ??= PARTS[name]().then(async (module) => {
-    await module.start(document.getElementById(name));
-    return module;
-  });
-  try {
-    const module = await started[name];
-    await module.show?.(given);
-  } catch (error) {
-    started[name] = null;
-    document.getElementById(name).append(problem(error, [["Load the page again", () => location.reload()]]));
-  }
+}
+
+/** From the link that `make run` prints. A fragment is not sent, and does not stay in the history. */
+function takeKey() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (!given) return;
+  history.replaceState(null, "", `${location.pathname}#generate`);
+  changeKey(given.trim());
 }
 
 function startKey() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("key");
-  if (given) {
-    // From the link that `make run` prints. A fragment is not sent, and does not stay in the history.
-    api.key.set(given);
-    history.replaceState(null, "", `${location.pathname}#generate`);
-  }
   const dialog = document.getElementById("key-dialog");
   document.getElementById("key").addEventListener("click", () => askForKey());
   dialog.querySelector("form").addEventListener("submit", () => {
-    api.key.set(document.getElementById("key-input").value.trim());
-    dispatchEvent(new Event("darkroom:key"));
+    changeKey(document.getElementById("key-input").value.trim());
   });
   dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
   dialog.querySelector("[data-forget]").addEventListener("click", () => {
-    api.key.forget();
+    changeKey(null);
     dialog.close();
-    dispatchEvent(new Event("darkroom:key"));
   });
   onKey(showKey);
   showKey();
@@ -100,18 +136,18 @@ function startKey() {
 
 function showKey() {
   document.getElementById("key").textContent = api.key.get() ? "Change key" : "Enter a key";
-  document.getElementById("mode").hidden = !api.key.test;
+  document.getElementById("mode").hidden = !api.key.test();
 }
 
 function startTheme() {
-  const button = document.getElementById("theme");
+  const toggle = document.getElementById("theme");
   let theme = sessionStorage.getItem(THEME) ?? THEMES[0];
   const wear = () => {
     document.documentElement.dataset.theme = theme;
-    button.setAttribute("aria-label", `Theme: ${theme}`);
-    button.replaceChildren(h("span", { class: "wide" }, "Theme: "), theme);
+    toggle.setAttribute("aria-label", `Theme: ${theme}`);
+    toggle.replaceChildren(h("span", { class: "wide" }, "Theme: "), theme);
   };
-  button.addEventListener("click", () => {
+  toggle.addEventListener("click", () => {
     theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
     sessionStorage.setItem(THEME, theme);
     wear();
@@ -119,16 +155,20 @@ function startTheme() {
   wear();
 }
 
+/** With a <base>, a bare fragment would lead to another page where the address has no slash at its end. */
+function startLinks() {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.('a[href^="#"]');
+    if (!link) return;
+    event.preventDefault();
+    const target = link.getAttribute("href").slice(1);
+    if (Object.hasOwn(PARTS, target)) go(target);
+    else document.getElementById(target)?.focus();
+  });
+}
+
 startKey();
 startTheme();
-// With a <base>, a bare fragment would lead to another page where the address has no slash at its end.
-document.addEventListener("click", (event) => {
-  const link = event.target.closest?.('a[href^="#"]');
-  if (!link) return;
-  event.preventDefault();
-  const target = link.getAttribute("href").slice(1);
-  if (target in PARTS) go(target);
-  else document.getElementById(target)?.focus();
-});
+startLinks();
 addEventListener("hashchange", shown);
 shown();

@@ -2,12 +2,13 @@
 
 import * as api from "./api.js";
 import { failed, keyed, onKey } from "./app.js";
-import { ask, Batches } from "./batches.js";
+import { Batches } from "./batches.js";
 import { models, templates } from "./catalogue.js";
-import { announce, field, h, money, problem } from "./dom.js";
+import { announce, button, buttons, confirmed, field, h, problem, scroll, table } from "./dom.js";
 import { Fields } from "./fields.js";
 import { priced, prices } from "./prices.js";
 import { check, read } from "./sheet.js";
+import { counted, megabytes, money } from "./words.js";
 
 const WAIT_MS = 350;
 const BREATH_MS = 30;
@@ -43,8 +44,9 @@ export async function start(section) {
   onKey(() => {
     form.changed();
     batches.forget();
+    if (!section.hidden) batches.load();
   });
-  await form.fields.load();
+  form.fields.load();
 }
 
 /** Bring the list up to date. */
@@ -75,38 +77,7 @@ class Form {
     this.button = h("button", { type: "submit", class: "main", disabled: true }, "Start batch");
     const settings = h("div");
     this.fields = new Fields("generate", settings, { estimate: h("p") });
-    this.root = h(
-      "form",
-      { class: "panel batch-form", novalidate: true },
-      field("Items", this.text, "CSV with a header, JSONL, or a prompt a line. Drop a file here, or paste."),
-      this.large,
-      h(
-        "p",
-        { class: "buttons" },
-        Object.entries(EXAMPLES).map(([name, text]) =>
-          h("button", { type: "button", onclick: () => this.#example(text) }, `Example: ${name}`),
-        ),
-      ),
-      field("Or choose a file", this.file),
-      this.read,
-      this.told,
-      h("details", { open: true }, h("summary", {}, "For items that do not say it themselves"), settings),
-      h(
-        "fieldset",
-        { class: "modes" },
-        h("legend", {}, "How they are made"),
-        Object.entries(MODES).map(([mode, [name, said]]) =>
-          h(
-            "label",
-            { class: "model" },
-            h("input", { type: "radio", name: "mode", value: mode, checked: mode === "auto" }),
-            h("span", {}, h("strong", {}, name), h("span", { class: "fine" }, said)),
-          ),
-        ),
-      ),
-      this.details,
-      h("div", { class: "send" }, this.estimate, this.button),
-    );
+    this.root = this.#drawn(settings);
     this.root.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
@@ -115,6 +86,34 @@ class Form {
     this.root.addEventListener("input", () => this.changed());
     this.file.addEventListener("change", () => this.file.files[0] && this.#take(this.file.files[0]));
     this.text.addEventListener("paste", (event) => this.given(event, event.clipboardData));
+  }
+
+  #drawn(settings) {
+    const examples = Object.entries(EXAMPLES).map(([name, text]) =>
+      button(`Example: ${name}`, () => this.#example(text)),
+    );
+    const modes = Object.entries(MODES).map(([mode, [name, said]]) =>
+      h(
+        "label",
+        { class: "model" },
+        h("input", { type: "radio", name: "mode", value: mode, checked: mode === "auto" }),
+        h("span", {}, h("strong", {}, name), h("span", { class: "fine" }, said)),
+      ),
+    );
+    return h(
+      "form",
+      { class: "panel batch-form", novalidate: true },
+      field("Items", this.text, "CSV with a header, JSONL, or a prompt a line. Drop a file here, or paste."),
+      this.large,
+      buttons(...examples),
+      field("Or choose a file", this.file),
+      this.read,
+      this.told,
+      h("details", { open: true }, h("summary", {}, "For items that do not say it themselves"), settings),
+      h("fieldset", { class: "modes" }, h("legend", {}, "How they are made"), modes),
+      this.details,
+      h("div", { class: "send" }, this.estimate, this.button),
+    );
   }
 
   /** A file, or text that a text field would choke on. */
@@ -127,8 +126,8 @@ class Form {
   }
 
   async #example(text) {
-    if (this.#source.trim() && !(await ask("Replace the items that are there?", "Replace them", "Keep them")))
-      return;
+    const replaced = () => confirmed("Replace the items that are there?", "Replace them", "Keep them");
+    if (this.#source.trim() && !(await replaced())) return;
     this.#put(text);
     this.text.focus();
   }
@@ -140,16 +139,18 @@ class Form {
       this.#refuse([tooLarge(file.size)]);
       return;
     }
-    const bytes = new Uint8Array(await file.arrayBuffer());
+    const turn = this.#turn;
     try {
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      if (turn !== this.#turn) return;
       const wide = bytes[0] === 0xff && bytes[1] === 0xfe;
       this.#put(new TextDecoder(wide ? "utf-16le" : "utf-8", { fatal: true }).decode(bytes), file.name);
-    } catch {
+    } catch (error) {
       this.#put("");
-      this.#refuse([
-        problem({ code: "", message: `${file.name} is no text in UTF-8.` }),
-        "Save it as “CSV UTF-8” and choose it again.",
-      ]);
+      const readable = error instanceof TypeError;
+      const message = `${file.name} ${readable ? "is no text in UTF-8" : "cannot be read any more"}.`;
+      const advice = readable ? "Save it as “CSV UTF-8” and choose it again." : "Choose it again.";
+      this.#refuse([problem({ code: "", message }), advice]);
     }
   }
 
@@ -164,10 +165,7 @@ class Form {
         this.#put("");
         this.text.focus();
       };
-      this.large.replaceChildren(
-        `${name}, ${megabytes(text.length)} `,
-        h("button", { type: "button", onclick: remove }, "Remove"),
-      );
+      this.large.replaceChildren(`${name}, ${megabytes(text.length)} `, button("Remove", remove));
     }
     this.file.value = "";
     this.changed();
@@ -188,50 +186,56 @@ class Form {
   }
 
   async #check(turn) {
+    try {
+      await this.#checked(turn, this.#breather(turn));
+    } catch (error) {
+      if (error === STALE || turn !== this.#turn) return;
+      this.#refuse([failed(error, () => this.changed())]);
+    }
+  }
+
+  /** Lets the page do something else now and then, and ends a check that is no longer wanted. */
+  #breather(turn) {
     let due = performance.now() + BREATH_MS;
-    const breathe = async (line) => {
+    return async (line) => {
       if (performance.now() < due) return;
       this.estimate.textContent = `Checking line ${line}…`;
       await new Promise((done) => setTimeout(done));
       if (turn !== this.#turn) throw STALE;
       due = performance.now() + BREATH_MS;
     };
-    try {
-      const { items, problems, kind } = await read(this.#source, breathe);
-      const one = items.length === 1;
-      this.read.textContent =
-        items.length || problems.length ? `Read as ${kind}: ${items.length} ${one ? "item" : "items"}.` : "";
-      if (!this.fields.model) await this.fields.load();
-      if (turn !== this.#turn || !this.fields.model) return;
-      const defaults = this.fields.body();
-      const known = {
-        defaults,
-        models: await models(),
-        templates: items.some(({ fields }) => fields.template) ? await templates() : null,
-      };
-      const found = [...problems, ...(await check(items, known, breathe))];
-      if (found.length || !items.length) {
-        this.#tell(found);
-        return;
-      }
-      const bytes = await weighed(items, breathe);
-      if (bytes > MAX_BODY_BYTES) {
-        this.#refuse([tooLarge(bytes)]);
-        return;
-      }
-      const price = await priced(items, defaults, this.#mode, await models());
-      if (turn !== this.#turn) return;
-      this.#tell(price.problems);
-      if (price.problems.length) return;
-      this.#ready = items;
-      this.button.textContent = `Start batch of ${items.length}`;
-      this.button.disabled = false;
-      this.estimate.textContent = `About ${money(price.total)}${api.key.test ? ", free with a test key" : ""}`;
-      this.details.replaceChildren(...prices(price, items.length));
-    } catch (error) {
-      if (error === STALE || turn !== this.#turn) return;
-      this.#refuse([failed(error, () => this.changed())]);
-    }
+  }
+
+  async #checked(turn, breathe) {
+    const { items, problems, kind } = await read(this.#source, breathe);
+    const said = items.length || problems.length;
+    this.read.textContent = said ? `Read as ${kind}: ${counted(items.length, "item")}.` : "";
+    if (!this.fields.model) await this.fields.load();
+    if (turn !== this.#turn || !this.fields.model) return;
+    const defaults = this.fields.body();
+    const known = {
+      defaults,
+      models: await models(),
+      templates: items.some(({ fields }) => fields.template) ? await templates() : null,
+    };
+    const found = [...problems, ...(await check(items, known, breathe))];
+    const bytes = found.length ? 0 : await weighed(items, breathe);
+    if (turn !== this.#turn) return;
+    if (found.length || !items.length) this.#tell(found);
+    else if (bytes > MAX_BODY_BYTES) this.#refuse([tooLarge(bytes)]);
+    else this.#offer(turn, items, await priced(items, defaults, this.#mode, known.models));
+  }
+
+  /** Let items be sent at a price, if there is one for all. */
+  #offer(turn, items, price) {
+    if (turn !== this.#turn) return;
+    this.#tell(price.problems);
+    if (price.problems.length) return;
+    this.#ready = items;
+    this.button.textContent = `Start batch of ${items.length}`;
+    this.button.disabled = false;
+    this.estimate.textContent = `About ${money(price.total)}${api.key.test() ? ", free with a test key" : ""}`;
+    this.details.replaceChildren(...prices(price, items.length));
   }
 
   get #mode() {
@@ -249,18 +253,10 @@ class Form {
         h("tr", {}, h("td", {}, this.#jump(line)), h("td", {}, message), h("td", {}, right)),
       );
     const more = found.length - rows.length;
-    const head = h(
-      "tr",
-      {},
-      ["Line", "What is wrong", "What would be right"].map((text) => h("th", { scope: "col" }, text)),
-    );
+    const heads = ["Line", "What is wrong", "What would be right"];
     this.told.replaceChildren(
       h("h3", { tabindex: -1, class: "wrong" }, heading),
-      h(
-        "div",
-        { class: "scroll", tabindex: 0, role: "region", "aria-label": "What is wrong" },
-        h("table", {}, h("thead", {}, head), h("tbody", {}, rows)),
-      ),
+      scroll("What is wrong", table(heads, h("tbody", {}, rows))),
       ...(more > 0 ? [h("p", {}, `And ${more} more.`)] : []),
     );
     announce(`${heading} The first is in line ${found[0].line}.`);
@@ -286,44 +282,52 @@ class Form {
       this.text.scrollTop = (line - 3) * parseFloat(getComputedStyle(this.text).lineHeight);
       this.text.scrollLeft = 0;
     };
-    return h(
-      "button",
-      { type: "button", class: "jump", "aria-label": `Go to line ${line}`, onclick: to },
-      String(line),
-    );
+    return button(String(line), to, { class: "jump", "aria-label": `Go to line ${line}` });
   }
 
   async #send() {
     const items = this.#ready;
     if (!items || !(await keyed())) return;
+    // A key that was just entered has the items checked again, which would let them be sent again.
+    clearTimeout(this.#timer);
+    const turn = this.#turn;
     const { model, ...defaults } = this.fields.body();
     const body = { model, defaults, mode: this.#mode, items: items.map((item) => item.fields) };
     if (this.#file) body.metadata = { name: this.#file.name.slice(0, 200) };
     // Until something is changed, whatever is sent again is the same batch.
     const once = (this.#once ??= api.unique());
+    this.#ready = null;
     this.button.disabled = true;
     this.estimate.textContent = "Sending…";
-    let batch;
+    const key = api.key.get();
     try {
-      batch = await api.createBatch(body, once);
+      const batch = await api.createBatch(body, once);
+      if (key !== api.key.get()) return;
+      batches.add(batch);
+      announce("The batch has started.");
+      if (turn === this.#turn) this.#started();
     } catch (error) {
-      if (REFUSED.includes(error.status)) this.#once = null;
-      this.button.disabled = false;
-      const lines = error.details?.lines;
-      if (lines)
-        this.#tell(
-          lines.map((said) => refused(said, items)),
-          `The server refused ${error.details.bad} of the items.`,
-        );
-      else this.#refuse([failed(error, () => this.#send())]);
-      this.told.querySelector("h3")?.focus();
-      return;
+      if (turn === this.#turn) this.#unsent(error, items);
+      else this.told.replaceChildren(failed(error));
     }
-    this.#ready = null;
+  }
+
+  #started() {
     this.#refuse([]);
     this.estimate.textContent = "Started. Change something to start another.";
-    announce("The batch has started.");
-    batches.add(batch);
+  }
+
+  /** Say why a batch was not started, or that nobody knows: then the same may be sent again. */
+  #unsent(error, items) {
+    if (REFUSED.includes(error.status)) this.#once = null;
+    this.#ready = items;
+    this.button.disabled = false;
+    const { lines, bad } = error.details ?? {};
+    if (lines) {
+      const found = lines.map((said) => refused(said, items));
+      this.#tell(found, `The server refused ${bad} of the items.`);
+    } else this.#refuse([failed(error, () => this.#send())]);
+    this.told.querySelector("h3")?.focus();
   }
 }
 
@@ -333,8 +337,6 @@ const refused = ({ line, param, message }, items) => ({
   message,
   right: param ? `Change ${param}` : "",
 });
-
-const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`;
 
 const tooLarge = (bytes) =>
   problem({

@@ -1,15 +1,16 @@
 // The list of batches: how each fares, its pictures, and its results as files.
 
 import * as api from "./api.js";
-import { askForKey, failed } from "./app.js";
-import { announce, h, money, problem, save, seconds, when } from "./dom.js";
+import { failed, keyless } from "./app.js";
+import { announce, button, buttons, confirmed, h, problem, save } from "./dom.js";
+import { Poll } from "./poll.js";
 import { files, lines, thumbs, together } from "./results.js";
+import { counted, money, seconds, when } from "./words.js";
 import { Zip } from "./zip.js";
 
 const PAGE = 20;
-const FIRST_LOOK_MS = 700;
-const LONGEST_LOOK_MS = 15_000;
 const MOST_SHOWN = 60;
+const CLOCK_MS = 1000;
 const STATES = {
   accepted: "Waiting for its turn",
   running: "Being made",
@@ -20,81 +21,51 @@ const STATES = {
   expired: "Expired",
 };
 
-/** Ask before something is done: whether the answer is yes. */
-export function ask(question, yes, no) {
-  const dialog = h("dialog", { "aria-label": question });
-  dialog.append(
-    h("p", {}, question),
-    h(
-      "p",
-      { class: "buttons" },
-      h("button", { type: "button", class: "main", onclick: () => dialog.close("yes") }, yes),
-      h("button", { type: "button", onclick: () => dialog.close("") }, no),
-    ),
-  );
-  document.body.append(dialog);
-  dialog.showModal();
-  return new Promise((done) =>
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      done(dialog.returnValue === "yes");
-    }),
-  );
-}
-
 /** The caller's batches in an element, looked at again and again while one is open. */
 export class Batches {
-  #section;
   #cards = new Map();
   #cursor = null;
-  #timer = null;
-  #turn = 0;
+  #poll;
+  #round = 0;
 
   constructor(root, section) {
-    this.#section = section;
     this.list = h("div");
     this.said = h("div");
-    this.more = h(
-      "button",
-      { type: "button", hidden: true, onclick: () => this.#older() },
-      "Show older batches",
-    );
+    this.more = button("Show older batches", () => this.#older(), { hidden: true });
     root.append(h("h2", {}, "Your batches"), this.said, this.list, this.more);
-    document.addEventListener("visibilitychange", () => this.soon());
-    setInterval(() => this.#shown && this.#cards.forEach((card) => card.clock()), 1000);
+    this.#poll = new Poll(section, () => this.#look());
+    setInterval(() => section.hidden || this.#cards.forEach((card) => card.clock()), CLOCK_MS);
   }
 
-  /** Begin again, with another key. */
+  /** Begin again, with another key: whatever comes in for the old one is dropped. */
   forget() {
+    this.#round += 1;
+    this.#poll.stop();
     this.#cards.clear();
     this.#cursor = null;
     this.list.replaceChildren();
-    return this.load();
+    this.said.replaceChildren();
+    this.more.hidden = true;
   }
 
   /** The newest, with those that are shown already brought up to date. */
   async load() {
-    this.more.hidden = true;
     if (!api.key.get()) {
-      const enter = h("button", { type: "button", onclick: () => askForKey() }, "Enter a key");
-      this.said.replaceChildren(
-        h("div", { class: "empty" }, h("p", {}, "Your batches are shown once there is a key."), enter),
-      );
+      this.said.replaceChildren(keyless("Your batches are shown once there is a key."));
       return;
     }
     const fresh = this.#cards.size === 0;
-    await this.#trying(
-      async () => {
-        const page = await api.batches({ limit: PAGE });
-        for (const batch of page.data.toReversed()) this.#take(batch, "prepend");
-        if (fresh) this.#cursor = page.next_cursor;
-        if (!this.#cards.size)
-          this.said.replaceChildren(h("p", { class: "empty" }, "A batch appears here once it is started."));
-        this.soon();
-      },
+    const page = await this.#asked(
+      () => api.batches({ limit: PAGE }),
       () => this.load(),
     );
+    if (!page) return;
+    for (const batch of page.data.toReversed()) this.#take(batch, "prepend");
+    if (fresh) this.#cursor = page.next_cursor;
     this.more.hidden = !this.#cursor;
+    const none = h("p", { class: "empty" }, "A batch appears here once it is started.");
+    this.said.replaceChildren(...(this.#cards.size ? [] : [none]));
+    this.#poll.soon();
   }
 
   /** Show one that has just been started. */
@@ -103,29 +74,20 @@ export class Batches {
     const card = this.#take(batch, "prepend");
     card.unfold(true);
     card.title.focus();
-    this.soon();
+    this.#poll.soon();
   }
 
-  /** Look soon, and then ever less often while nothing moves. */
-  soon(waitMs = FIRST_LOOK_MS) {
-    clearTimeout(this.#timer);
-    const turn = ++this.#turn;
-    this.#timer = setTimeout(async () => {
-      const open = [...this.#cards.values()].filter((card) => card.open);
-      if (!this.#shown || !open.length) return;
-      let moved = false;
-      const look = async (card) => (moved = card.draw(await api.batch(card.batch.id)) || moved);
-      const fine = await this.#trying(
-        () => Promise.all(open.map(look)),
-        () => this.soon(),
-      );
-      if (turn === this.#turn && (fine || api.key.get()))
-        this.soon(moved ? FIRST_LOOK_MS : Math.min(waitMs * 1.4, LONGEST_LOOK_MS));
-    }, waitMs);
-  }
-
-  get #shown() {
-    return !this.#section.hidden && !document.hidden;
+  /** Look at those that have not ended; whether one of them has moved. */
+  async #look() {
+    const going = [...this.#cards.values()].filter((card) => card.open);
+    if (!going.length || !api.key.get()) return null;
+    const found = await this.#asked(
+      () => Promise.all(going.map((card) => api.batch(card.batch.id))),
+      () => this.#poll.soon(),
+    );
+    if (!found) return false;
+    const moved = going.map((card, at) => card.draw(found[at]));
+    return moved.includes(true);
   }
 
   #take(batch, where) {
@@ -134,7 +96,7 @@ export class Batches {
       known.draw(batch);
       return known;
     }
-    const card = new Card(batch, () => this.soon());
+    const card = new Card(batch, () => this.#poll.soon());
     this.#cards.set(batch.id, card);
     this.list[where](card.root);
     if (card.open) card.unfold(true);
@@ -142,29 +104,32 @@ export class Batches {
   }
 
   async #older() {
-    await this.#trying(
-      async () => {
-        const page = await api.batches({ limit: PAGE, cursor: this.#cursor });
-        const cards = page.data.map((batch) => this.#take(batch, "append"));
-        this.#cursor = page.next_cursor;
-        cards[0]?.title.focus();
-        this.soon();
-      },
+    const page = await this.#asked(
+      () => api.batches({ limit: PAGE, cursor: this.#cursor }),
       () => this.#older(),
     );
+    if (!page) return;
+    const cards = page.data.map((batch) => this.#take(batch, "append"));
+    this.#cursor = page.next_cursor;
     this.more.hidden = !this.#cursor;
+    cards[0]?.title.focus();
+    this.#poll.soon();
   }
 
-  /** Whether it went well; what did not is said once, until something does. */
-  async #trying(run, again) {
+  /** What the server answers; null where it failed, which is said once until something does not, or
+   * where nobody wants it any more. */
+  async #asked(ask, again) {
+    const round = this.#round;
+    const said = () => this.said.querySelector(".problem");
     try {
-      await run();
-      this.said.querySelector(".problem")?.remove();
-      return true;
+      const found = await ask();
+      if (round !== this.#round) return null;
+      said()?.remove();
+      return found;
     } catch (error) {
-      if (this.said.querySelector(".problem")?.dataset.code !== error.code)
+      if (round === this.#round && said()?.dataset.code !== error.code)
         this.said.replaceChildren(failed(error, again));
-      return false;
+      return null;
     }
   }
 }
@@ -177,7 +142,6 @@ class Card {
 
   constructor(batch, changed) {
     this.#changed = changed;
-    const button = (text, run) => h("button", { type: "button", onclick: run }, text);
     this.title = h("h3", { tabindex: -1 });
     this.bar = h("progress");
     this.counts = h("p", { class: "counts" });
@@ -197,7 +161,7 @@ class Card {
       "article",
       { class: "card batch", "data-batch": batch.id, "aria-label": `Batch of ${when(batch.created_at)}` },
       ...[this.title, this.bar, this.counts, this.facts, this.said],
-      h("p", { class: "buttons" }, this.stop, this.fold, this.zip, this.jsonl),
+      buttons(this.stop, this.fold, this.zip, this.jsonl),
       ...[this.pictures, this.rest],
     );
     this.draw(batch);
@@ -212,15 +176,10 @@ class Card {
     const before = this.batch;
     this.batch = batch;
     const { total, succeeded, failed: bad, cancelled } = batch.counts;
-    const ended = succeeded + bad + cancelled;
+    const ended = endedItems(batch);
     const state = batch.cancelling ? "Being cancelled" : (STATES[batch.status] ?? batch.status);
-    this.root.dataset.status = batch.status;
-    this.title.textContent = [
-      batch.metadata.name ?? `${total} ${total === 1 ? "item" : "items"}`,
-      batch.model,
-    ]
-      .filter(Boolean)
-      .join(" · ");
+    const name = batch.metadata.name ?? counted(total, "item");
+    this.title.textContent = [name, batch.model].filter(Boolean).join(" · ");
     this.bar.max = Math.max(total, 1);
     this.bar.value = ended;
     this.bar.setAttribute("aria-label", `Items that have ended: ${ended} of ${total}`);
@@ -234,10 +193,7 @@ class Card {
       this.zip.hidden = this.open || succeeded === 0;
       this.jsonl.hidden = this.open || ended === 0;
     });
-    const moved =
-      !before ||
-      before.status !== batch.status ||
-      before.counts.succeeded + before.counts.failed + before.counts.cancelled !== ended;
+    const moved = !before || before.status !== batch.status || endedItems(before) !== ended;
     if (moved && batch.error) this.said.replaceChildren(problem(batch.error));
     if (before && moved && !this.open) announce(`The batch has ended. ${this.counts.textContent}.`);
     if (moved) this.#fill();
@@ -272,8 +228,7 @@ class Card {
 
   /** Add the pictures of what has ended since. One look at a time, and one more after the last. */
   async #fill() {
-    const { succeeded, failed: bad, cancelled } = this.batch.counts;
-    const ended = succeeded + bad + cancelled;
+    const ended = endedItems(this.batch);
     this.rest.hidden = this.pictures.hidden || this.#seen < MOST_SHOWN || ended === this.#seen;
     if (this.pictures.hidden || this.#filling || this.#seen >= Math.min(MOST_SHOWN, ended)) return;
     this.#filling = this.#fillOnce().catch((error) =>
@@ -295,19 +250,17 @@ class Card {
   }
 
   async #cancel() {
-    if (
-      !(await ask(
-        "Cancel this batch? What is made by then is kept and charged, nothing more is begun.",
-        "Cancel the batch",
-        "Keep it going",
-      ))
-    )
-      return;
+    const question = "Cancel this batch? What is made by then is kept and charged, nothing more is begun.";
+    if (!(await confirmed(question, "Cancel the batch", "Keep it going"))) return;
+    await this.#cancelNow();
+  }
+
+  async #cancelNow() {
     try {
       this.draw(await api.cancelBatch(this.batch.id));
       this.#changed();
     } catch (error) {
-      this.said.replaceChildren(failed(error, () => this.#cancel()));
+      this.said.replaceChildren(failed(error, () => this.#cancelNow()));
     }
   }
 
@@ -334,42 +287,67 @@ class Card {
     let stopped = false;
     const bar = h("progress", { max: counts.succeeded, value: 0, "aria-label": "Items packed" });
     const text = h("p", { class: "fine" }, "Loading the results…");
-    const stop = h("button", { type: "button", onclick: () => (stopped = true) }, "Stop packing");
-    this.said.replaceChildren(bar, text, h("p", { class: "buttons" }, stop));
+    const stop = button("Stop packing", () => (stopped = true));
+    this.said.replaceChildren(bar, text, buttons(stop));
     stop.focus();
     const results = await (await api.batchResults(id)).blob();
     const bad = [];
-    let zip = new Zip();
-    let part = 1;
-    const put = async (name, blob) => {
-      if (!zip.fits(blob.size)) {
-        save(zip.blob(), `${id}-${part++}.zip`);
-        zip = new Zip();
-      }
-      await zip.add(name, blob);
-    };
-    const loaded = ({ name, image }) =>
-      api.bytes(image).catch((error) => void bad.push(`${name}\t${error.message}`));
+    const parts = new Parts(id);
     for await (const some of together(files(results, bad))) {
-      const blobs = await Promise.all(some.map(loaded));
-      for (const [at, blob] of blobs.entries()) {
-        if (blob) await put(some[at].name, blob);
-      }
+      const blobs = await Promise.all(some.map((one) => loaded(one, bad)));
+      for (const [at, blob] of blobs.entries()) if (blob) await parts.put(some[at].name, blob);
       bar.value = some.at(-1).item;
       text.textContent = `Packed ${some.at(-1).item} of ${counts.succeeded} items`;
-      if (stopped) break;
+      if (stopped) return this.#packed("Stopped.");
     }
-    if (!stopped) {
-      await put("results.jsonl", results);
-      if (bad.length) await put("failed.txt", new Blob([bad.join("\n"), "\n"]));
-      save(zip.blob(), part === 1 ? `${id}.zip` : `${id}-${part}.zip`);
-    }
-    const said = stopped
-      ? "Stopped."
-      : `Packed, ${bad.length ? `with ${bad.length} failures in failed.txt` : "without failures"}.`;
+    await parts.put("results.jsonl", results);
+    if (bad.length) await parts.put("failed.txt", new Blob([bad.join("\n"), "\n"]));
+    parts.end();
+    const how = bad.length ? `with ${counted(bad.length, "failure")} in failed.txt` : "without failures";
+    return this.#packed(`Packed, ${how}.`);
+  }
+
+  #packed(said) {
     const focused = this.said.contains(document.activeElement);
     this.said.replaceChildren(h("p", { class: "fine" }, said));
     if (focused) this.title.focus();
     announce(said);
   }
 }
+
+/** The ZIP files of a batch, each handed out as it is full. */
+class Parts {
+  #id;
+  #zip = new Zip();
+  #saved = 0;
+
+  constructor(id) {
+    this.#id = id;
+  }
+
+  async put(name, blob) {
+    if (!this.#zip.fits(blob.size)) {
+      save(this.#zip.blob(), `${this.#id}-${++this.#saved}.zip`);
+      this.#zip = new Zip();
+    }
+    await this.#zip.add(name, blob);
+  }
+
+  /** Hand out the last. */
+  end() {
+    save(this.#zip.blob(), this.#saved ? `${this.#id}-${this.#saved + 1}.zip` : `${this.#id}.zip`);
+  }
+}
+
+/** The bytes of a file; what cannot be had is a line of `bad`. */
+async function loaded({ name, image }, bad) {
+  try {
+    return await api.bytes(image);
+  } catch (error) {
+    bad.push(`${name}\t${error.message}`);
+    return null;
+  }
+}
+
+/** How many items have ended. */
+const endedItems = ({ counts }) => counts.succeeded + counts.failed + counts.cancelled;

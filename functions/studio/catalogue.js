@@ -1,4 +1,4 @@
-// The models and templates, read once, and what they cost.
+// The models and templates, read once.
 
 import * as api from "./api.js";
 
@@ -11,10 +11,17 @@ export const models = () =>
 /** Every prompt template. */
 export const templates = () => once("templates", async () => (await api.templates()).data);
 
+/** The settings for which a model has a list of values: name → [the list, what it is called]. */
+export const CHOICES = {
+  aspect_ratio: ["aspect_ratios", "Aspect ratio"],
+  resolution: ["resolutions", "Resolution"],
+  quality: ["qualities", "Quality"],
+  background: ["backgrounds", "Background"],
+  output_format: ["output_formats", "File format"],
+};
+
 /** The model of an id or alias; undefined where there is none. */
-export async function find(name) {
-  return (await models()).find((model) => model.id === name || model.aliases.includes(name));
-}
+export const named = (all, name) => all.find((model) => model.id === name || model.aliases.includes(name));
 
 /** The model's largest resolution, as it is called. */
 export const largest = (model) => model.resolutions.toSorted((a, b) => rank(b) - rank(a))[0] ?? "";

@@ -3,7 +3,8 @@
 import * as api from "./api.js";
 import { failed, go, onKey } from "./app.js";
 import { models } from "./catalogue.js";
-import { announce, field, h, money, seconds, select } from "./dom.js";
+import { announce, button, buttons, field, h, select, table } from "./dom.js";
+import { many, money, seconds } from "./words.js";
 
 const WAIT_MS = 300;
 const NEXT = 5;
@@ -17,7 +18,7 @@ const PRESETS = {
   "Can wait 24 h": { wait: true },
 };
 
-/** Questions above the model cards (`place`) of a form with `fields`, answered as they change. */
+/** Questions above the model cards of a form with `fields`, answered as they change. */
 export class Choosing {
   #operation;
   #fields;
@@ -25,7 +26,7 @@ export class Choosing {
   #timer = null;
   #said = "";
 
-  constructor(operation, place, fields) {
+  constructor(operation, fields) {
     this.#operation = operation;
     this.#fields = fields;
     // Of no form: they are not sent with it, and cannot keep it from being sent.
@@ -62,17 +63,26 @@ export class Choosing {
       wait: tick("Can wait 24 hours"),
     };
     this.answer = h("div", { class: "answer" });
-    const asks = h(
+    const asks = this.#drawn();
+    for (const heard of ["input", "change"]) {
+      asks.addEventListener(heard, (event) => {
+        // The settings of the form itself have not changed.
+        event.stopPropagation();
+        this.#soon();
+      });
+    }
+    asks.addEventListener("toggle", () => asks.open && !this.answer.hasChildNodes() && this.#ask());
+    onKey(() => asks.open && this.#ask());
+    fields.cards.before(asks);
+  }
+
+  #drawn() {
+    const presets = Object.entries(PRESETS).map(([text, given]) => button(text, () => this.#preset(given)));
+    return h(
       "details",
       { class: "choosing" },
       h("summary", {}, "Help me choose"),
-      h(
-        "div",
-        { class: "buttons", role: "group", "aria-label": "Common questions" },
-        Object.entries(PRESETS).map(([text, given]) =>
-          h("button", { type: "button", onclick: () => this.#preset(given) }, text),
-        ),
-      ),
+      h("div", { class: "buttons", role: "group", "aria-label": "Common questions" }, presets),
       h(
         "div",
         { class: "asks" },
@@ -88,16 +98,6 @@ export class Choosing {
       ),
       this.answer,
     );
-    for (const heard of ["input", "change"]) {
-      asks.addEventListener(heard, (event) => {
-        // The settings of the form itself have not changed.
-        event.stopPropagation();
-        this.#soon();
-      });
-    }
-    asks.addEventListener("toggle", () => asks.open && !this.answer.hasChildNodes() && this.#ask());
-    onKey(() => asks.open && this.#ask());
-    place.before(asks);
   }
 
   #preset(given) {
@@ -159,18 +159,7 @@ export class Choosing {
     const named = new Map(known.map((model) => [model.id, model]));
     const name = (id) => named.get(id)?.name ?? id;
     const { choice, excluded } = found;
-    const left =
-      excluded.length > 0 &&
-      h(
-        "details",
-        {},
-        h("summary", {}, `${excluded.length} ways left out`),
-        h(
-          "ul",
-          { class: "fine" },
-          excluded.map((one) => h("li", {}, `${name(one.model)} by ${one.provider}: ${one.reason}`)),
-        ),
-      );
+    const left = excluded.length > 0 && leftOut(excluded, name);
     const said = choice ? `${name(choice.model)}, ${money(choice.unit_usd)} a picture.` : found.choice_reason;
     if (said !== this.#said) announce(said);
     this.#said = said;
@@ -188,29 +177,28 @@ export class Choosing {
         "p",
         {},
         h("strong", {}, `${money(choice.total_usd)} a month`),
-        ` for ${question.count.toLocaleString("en-US")} at ${money(choice.unit_usd)}${choice.mode === "batch" ? " in batches" : ""}`,
+        ` for ${many(question.count)} at ${money(choice.unit_usd)}${choice.mode === "batch" ? " in batches" : ""}`,
       ),
       h("p", {}, choice.reason),
-      h("p", { class: "buttons" }, this.#buttons(question, choice)),
-      ...(others.length ? [table(others, name, question.count)] : []),
+      this.#buttons(question, choice),
+      ...(others.length ? [nextBest(others, name, question.count)] : []),
       ...(left ? [left] : []),
     );
   }
 
-  #buttons(question, { model, mode }) {
+  #buttons({ operation, resolution }, { model, mode }) {
+    const here = operation === this.#operation;
+    const wanted = { model, ...(resolution && { resolution }) };
     const use = () => {
-      if (question.operation !== this.#operation)
-        return go(question.operation, { model, resolution: question.resolution });
-      const { resolution } = question;
-      this.#fields.fill({ ...this.#fields.values(), ...(resolution && { resolution }), model });
+      if (!here) return go(operation, wanted);
+      this.#fields.fill({ ...this.#fields.values(), ...wanted });
       announce(`${this.#fields.model.name} is chosen.`);
       this.#fields.cards.querySelector(":checked")?.focus();
     };
-    const where = question.operation === this.#operation ? "" : " to edit";
-    return [
-      h("button", { type: "button", class: "main", onclick: use }, `Use this model${where}`),
-      mode === "batch" && h("button", { type: "button", onclick: () => go("batch") }, "Make a batch"),
-    ];
+    return buttons(
+      button(`Use this model${here ? "" : " to edit"}`, use, { class: "main" }),
+      mode === "batch" && button("Make a batch", () => go("batch")),
+    );
   }
 }
 
@@ -237,35 +225,33 @@ function next({ routes, choice }, { choose, can_wait: waits }, named) {
   return ways.toSorted(orders[choose]).slice(0, NEXT);
 }
 
-function table(ways, name, count) {
+function nextBest(ways, name, count) {
   const heads = ["Model", "A picture", "A month", "Seconds"];
-  return h(
-    "table",
-    {},
-    h("caption", {}, "Next best"),
+  const number = (text) => h("td", { class: "number" }, text);
+  const rows = ways.map((way) =>
     h(
-      "thead",
+      "tbody",
       {},
       h(
         "tr",
         {},
-        heads.map((text, at) => h("th", { scope: "col", class: at > 0 && "number" }, text)),
+        h("th", { scope: "row" }, name(way.model), h("small", {}, `by ${way.provider}`)),
+        number(money(way.total / count)),
+        number(money(way.total)),
+        number(way.batch ? "batch" : seconds(way.seconds).replace(/ s$/, "")),
       ),
+      h("tr", {}, h("td", { colspan: heads.length, class: "fine" }, way.why)),
     ),
-    ways.map((way) =>
-      h(
-        "tbody",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", { scope: "row" }, name(way.model), h("small", {}, `by ${way.provider}`)),
-          h("td", { class: "number" }, money(way.total / count)),
-          h("td", { class: "number" }, money(way.total)),
-          h("td", { class: "number" }, way.batch ? "batch" : seconds(way.seconds).replace(/ s$/, "")),
-        ),
-        h("tr", {}, h("td", { colspan: heads.length, class: "fine" }, way.why)),
-      ),
-    ),
+  );
+  return table(heads, rows, { caption: "Next best", numbers: true });
+}
+
+function leftOut(excluded, name) {
+  const said = excluded.map((one) => h("li", {}, `${name(one.model)} by ${one.provider}: ${one.reason}`));
+  return h(
+    "details",
+    {},
+    h("summary", {}, `${excluded.length} ways left out`),
+    h("ul", { class: "fine" }, said),
   );
 }

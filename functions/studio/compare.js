@@ -15,10 +15,9 @@ export function addCompare(figure, before, image) {
     } else {
       const address = before.blob ? URL.createObjectURL(before.blob) : api.link(before);
       shown = compare(address, api.link(image), image);
-      if (before.blob)
-        shown
-          .querySelector(".old")
-          .addEventListener("load", () => URL.revokeObjectURL(address), { once: true });
+      const old = shown.querySelector(".old");
+      // Of an address of the server, nothing happens.
+      for (const name of ["load", "error"]) old.addEventListener(name, () => URL.revokeObjectURL(address));
       figure.append(shown);
     }
     figure.querySelector("img").hidden = shown !== null;

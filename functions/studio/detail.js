@@ -2,62 +2,10 @@
 
 import * as api from "./api.js";
 import { failed, go } from "./app.js";
-import { h, money, problem, seconds, when } from "./dom.js";
-import { asset, picture } from "./picture.js";
-import { attempts } from "./progress.js";
-
-export const OPERATIONS = { generate: "Generated", edit: "Edited", three_d: "3D model" };
-export const STATUSES = {
-  succeeded: "Succeeded",
-  failed: "Failed",
-  running: "Being made",
-  queued: "Waiting for its turn",
-  cancelled: "Cancelled",
-};
-
-/** Whether it has not ended yet. */
-export const open = (request) => ["queued", "running"].includes(request.status);
-
-/** What it came to, as people read it. */
-export function cost(request) {
-  if (open(request)) return `about ${money(request.cost.estimated_usd)}`;
-  if (request.status !== "succeeded") return "not charged";
-  if (request.sandbox) return "sandbox, free";
-  if (request.cached) return "from the cache";
-  return request.cost.free_tier ? "free tier" : money(request.cost.usd);
-}
-
-/** Have a picture that does not come fetched by a fresh link, once: links end after a day. */
-export function mend(img, request, image) {
-  const give = (why) => (img.closest("figure") ?? img).replaceWith(h("span", { class: "gone" }, why));
-  const once = { once: true };
-  img.addEventListener(
-    "error",
-    async () => {
-      try {
-        const fresh = (await api.request(request.id)).images.find(({ id }) => id === image.id);
-        if (!fresh) return give("This picture is gone");
-        img.addEventListener("error", () => give("This picture is gone"), once);
-        // Not a new object: what is done with the picture holds on to this one.
-        img.src = api.link(Object.assign(image, fresh));
-      } catch (error) {
-        give(error.code === "not_found" ? "This picture is gone" : "This picture did not load");
-      }
-    },
-    once,
-  );
-}
-
-/** Cancel a request: as it is then. It may have ended by itself first. */
-export async function stop(request) {
-  try {
-    return await api.cancel(request.id);
-  } catch (error) {
-    const now = error.code === "invalid_request" && (await api.request(request.id));
-    if (!now || open(now)) throw error;
-    return now;
-  }
-}
+import { button, buttons, facts, h, problem } from "./dom.js";
+import { asset, mend, picture } from "./picture.js";
+import { OPERATIONS, STATUSES, attempts, cost, open, stop, took } from "./request.js";
+import { money, when, worded } from "./words.js";
 
 /** The dialog. `changed(request)` is told how a request is now, `removed(id)` that it is gone,
  * `closed(id)` that the dialog is. */
@@ -72,8 +20,6 @@ export class Detail {
     this.#told = told;
     section.append(this.#dialog);
     this.#dialog.addEventListener("close", () => this.#request && told.closed(this.#request.id));
-    // Whatever leads to another part leads out of here.
-    addEventListener("hashchange", () => this.close());
   }
 
   /** Show a request. */
@@ -91,10 +37,11 @@ export class Detail {
     this.#draw();
   }
 
-  /** Put the dialog away; nobody is told. */
+  /** Put the dialog away with what it shows; nobody is told. */
   close() {
     this.#request = null;
     this.#dialog.close();
+    this.#dialog.replaceChildren();
   }
 
   #draw() {
@@ -111,13 +58,13 @@ export class Detail {
           { id: "detail-title" },
           `${OPERATIONS[request.operation]}: ${STATUSES[request.status].toLowerCase()}`,
         ),
-        button("close", "Close", () => this.#dialog.close()),
+        action("close", "Close", () => this.#dialog.close()),
       ),
       h(
         "div",
         { class: "split" },
         pictures(request),
-        h("div", {}, this.#asked(), made(request), this.#actions, this.#said, facts(request)),
+        h("div", {}, this.#asked(), made(request), this.#actions, this.#said, facts("known", known(request))),
       ),
     );
     if (focused) this.#focus(focused);
@@ -133,11 +80,9 @@ export class Detail {
     const name = h("code", {}, id);
     return [
       text,
-      h(
-        "p",
-        { class: "buttons" },
-        text && button("copy", "Copy the prompt", () => this.#copy(text)),
-        button("copy-id", "Copy the request's id", () => this.#copy(name)),
+      buttons(
+        text && action("copy", "Copy the prompt", () => this.#copy(text)),
+        action("copy-id", "Copy the request's id", () => this.#copy(name)),
         name,
       ),
     ].filter(Boolean);
@@ -157,16 +102,14 @@ export class Detail {
   #offered() {
     const request = this.#request;
     const again = {
-      generate: ["again", "Run it again", () => go("generate", { request })],
-      edit: ["again", "Edit again like this", () => go("edit", { request })],
+      generate: ["Run it again", () => go("generate", { request })],
+      edit: ["Edit again like this", () => go("edit", { request })],
     }[request.operation];
     return [
-      h(
-        "p",
-        { class: "buttons" },
-        open(request) && button("cancel", "Cancel", () => this.#cancel()),
-        again && button(...again),
-        button("delete", "Delete", () => this.#ask()),
+      buttons(
+        open(request) && action("cancel", "Cancel", () => this.#cancel()),
+        again && action("again", ...again),
+        action("delete", "Delete", () => this.#ask()),
       ),
       request.operation === "edit" &&
         h("p", { class: "fine" }, "To edit again, its sources have to be put in again: they are not kept."),
@@ -185,11 +128,9 @@ export class Detail {
         { id: "detail-ask" },
         "Delete this request and all it made? It cannot be brought back, and what it cost stays charged.",
       ),
-      h(
-        "p",
-        { class: "buttons" },
-        button("keep", "Keep it", keep),
-        button("really", "Delete for good", () => this.#delete()),
+      buttons(
+        action("keep", "Keep it", keep),
+        action("really", "Delete for good", () => this.#delete()),
       ),
     );
     this.#focus("keep");
@@ -224,9 +165,7 @@ export class Detail {
 }
 
 /** A button that finds itself again when the dialog is drawn anew. */
-function button(name, text, run) {
-  return h("button", { type: "button", "data-do": name, onclick: run }, text);
-}
+const action = (name, text, run) => button(text, run, { "data-do": name });
 
 function pictures(request) {
   const shown = request.images.map((image) => {
@@ -247,10 +186,10 @@ function made(request) {
   ].filter(Boolean);
 }
 
-function facts(request) {
+/** All there is to know, as [name, text or nodes]; what a request does not have is left out. */
+function known(request) {
   const { model, n, template, images, ...rest } = request.parameters;
   const { input_tokens: read, output_tokens: written } = request.usage;
-  const took = request.completed_at && (new Date(request.completed_at) - new Date(request.created_at)) / 1000;
   const rows = [
     ["Model", model && model !== request.model ? `${request.model}, asked for as ${model}` : request.model],
     ["Provider", request.provider],
@@ -258,12 +197,12 @@ function facts(request) {
     ["Credits of the provider", request.cost.credits],
     ["Estimated", request.sandbox ? null : money(request.cost.estimated_usd)],
     ["Asked", when(request.created_at)],
-    ["Took", took && seconds(took)],
+    ["Took", took(request)],
     ["Pictures asked for", n],
     ["Sources", images],
     ["Template", template && `${template.name}, version ${template.version}`],
     ...Object.entries(template?.variables ?? {}).map(([name, value]) => [`Variable ${name}`, value]),
-    ...Object.entries(rest).map(([name, value]) => [plain(name), text(value)]),
+    ...Object.entries(rest).map(([name, value]) => [worded(name), text(value)]),
     ["Tokens", read + written > 0 && `${read} in, ${written} out`],
     ["Tries", request.attempts.length > 0 && attempts(request.attempts)],
     ["Continues", request.previous_request_id],
@@ -271,11 +210,7 @@ function facts(request) {
     ["Idempotency key", request.idempotency_key],
     ...Object.entries(request.metadata).map(([name, value]) => [`Metadata ${name}`, value]),
   ];
-  const known = rows.filter(([, value]) => ![null, undefined, false, ""].includes(value));
-  const row = ([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
-  return h("dl", { class: "known" }, known.map(row));
+  return rows.filter(([, value]) => ![null, undefined, false, ""].includes(value));
 }
 
 const text = (value) => (value instanceof Object ? JSON.stringify(value) : value);
-
-const plain = (name) => (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ");

@@ -1,35 +1,59 @@
-// Making elements, and what every part says in the same words.
+// Making elements: those that every part has are made here once.
+
+import { seconds } from "./words.js";
+
+const XMLNS = "http://www.w3.org/2000/svg";
+const SVG = new Set(["svg", "g", "rect", "line", "text"]);
 
 /** An element: `h("button", {type: "button", onclick}, "Go")`. Attributes by name, `on…` as
- * listeners, `class`, `data-…`, and properties of its own such as `value` and `checked`;
- * null, undefined and false are left out. Children are nodes or text. */
+ * listeners, and `value` as the property; null, undefined and false are left out. Children are
+ * nodes or text, also in lists; null, undefined and false are left out. */
 export function h(name, given = {}, ...children) {
-  const element =
-    name === "svg" || SVG.has(name) ? document.createElementNS(XMLNS, name) : document.createElement(name);
+  const element = SVG.has(name) ? document.createElementNS(XMLNS, name) : document.createElement(name);
   for (const [key, value] of Object.entries(given)) {
-    if (value === null || value === undefined || value === false) continue;
+    if (!there(value)) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (PROPERTIES.has(key)) element[key] = value;
+    else if (key === "value") element.value = value;
     else element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(
-    ...children.flat().filter((child) => child !== null && child !== undefined && child !== false),
-  );
+  element.append(...children.flat().filter(there));
   return element;
 }
 
-const XMLNS = "http://www.w3.org/2000/svg";
-const SVG = new Set(["g", "path", "rect", "line", "text", "title", "circle"]);
-const PROPERTIES = new Set([
-  "value",
-  "checked",
-  "disabled",
-  "selected",
-  "indeterminate",
-  "src",
-  "href",
-  "htmlFor",
-]);
+const there = (value) => value !== null && value !== undefined && value !== false;
+
+/** A button that sends no form. */
+export const button = (text, onclick, given = {}) => h("button", { type: "button", onclick, ...given }, text);
+
+/** A row of buttons. */
+export const buttons = (...all) => h("p", { class: "buttons" }, ...all);
+
+/** What is said where there is nothing to show, and perhaps a button to change that. */
+export const empty = (text, ...actions) => h("div", { class: "empty" }, h("p", {}, text), ...actions);
+
+/** The rows of a `table` under their heads; all but the first column are numbers where `numbers` says so. */
+export function table(heads, rows, { caption, numbers = false } = {}) {
+  const head = (text, at) => h("th", { scope: "col", class: numbers && at > 0 && "number" }, text);
+  return h(
+    "table",
+    {},
+    caption && h("caption", {}, caption),
+    h("thead", {}, h("tr", {}, heads.map(head))),
+    rows,
+  );
+}
+
+/** What may be wider than its place: `name` says what it is. */
+export const scroll = (name, content, more = "") =>
+  h("div", { class: `scroll ${more}`, role: "region", "aria-label": name, tabindex: 0 }, content);
+
+/** Names with what is said of each, as [name, text or nodes]. */
+export const facts = (style, rows) =>
+  h(
+    "dl",
+    { class: style },
+    rows.map(([name, said]) => h("div", {}, h("dt", {}, name), h("dd", {}, said))),
+  );
 
 /** A label over a control, with a hint under it. */
 export function field(label, control, hint) {
@@ -51,29 +75,6 @@ export function select(name, options, chosen, given = {}) {
     }),
   );
 }
-
-/** Dollars as people read them: "$0.04", "$0.0336", "$1,234.50". */
-export function money(usd) {
-  const value = Number(usd);
-  const digits = value !== 0 && Math.abs(value) < 1 ? 4 : 2;
-  return value.toLocaleString("en-US", {
-    style: "currency",
-    currency: "USD",
-    minimumFractionDigits: 2,
-    maximumFractionDigits: digits,
-  });
-}
-
-/** "under 1 s", "8 s", "2 min 5 s". */
-export function seconds(amount) {
-  if (amount < 1) return "under 1 s";
-  const whole = Math.round(amount);
-  return whole < 100 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
-}
-
-/** A moment as the reader's clock says it. */
-export const when = (text) =>
-  new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 /** Say something to who cannot see it. */
 export function announce(text) {
@@ -140,11 +141,27 @@ export function problem(error, actions = []) {
     h("p", {}, h("strong", {}, error.message ?? String(error))),
     advice && h("p", {}, advice, wait ? ` Best after ${seconds(Math.ceil(wait))}.` : ""),
     id && h("p", { class: "fine" }, `Request ${id}`),
-    actions.length > 0 &&
-      h(
-        "p",
-        { class: "buttons" },
-        actions.map(([text, run]) => h("button", { type: "button", onclick: run }, text)),
-      ),
+    actions.length > 0 && buttons(actions.map(([text, run]) => button(text, run))),
   );
+}
+
+/** Ask before something is done or lost: whether the answer is yes. */
+export function confirmed(question, yes, no) {
+  const dialog = h(
+    "dialog",
+    { "aria-label": question },
+    h("p", {}, question),
+    buttons(
+      button(yes, () => dialog.close("yes"), { class: "main" }),
+      button(no, () => dialog.close()),
+    ),
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((done) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      done(dialog.returnValue === "yes");
+    });
+  });
 }

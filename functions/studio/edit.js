@@ -2,11 +2,12 @@
 
 import * as api from "./api.js";
 import { failed, onKey } from "./app.js";
-import { find, models } from "./catalogue.js";
+import { models, named } from "./catalogue.js";
 import { Choosing } from "./choose.js";
 import { addCompare } from "./compare.js";
-import { announce, h } from "./dom.js";
+import { announce, button, buttons, confirmed, h, problem } from "./dom.js";
 import { Fields } from "./fields.js";
+import { filled, invalid, onSend } from "./form.js";
 import { Mask } from "./mask.js";
 import { ended, follow } from "./progress.js";
 import { Sources } from "./sources.js";
@@ -15,14 +16,13 @@ import { body, title } from "./turn.js";
 
 // How many models a sentence names.
 const NAMED = 3;
-const UNKNOWN_S = 20;
 
 let editing;
 
 /** Build the form. */
 export async function start(section) {
   editing = new Editing(section);
-  await editing.load();
+  await editing.fields.load();
 }
 
 /** `given.image` is a picture to edit; `given.request` alone is an edit to make again; `given.model`
@@ -40,6 +40,8 @@ class Editing {
   #offered = null; // the one that it could go on from
   #turns = new Map(); // by the id of their request
   #priced = false; // whether the estimate knows of a mask
+  #begun = 0; // counts the beginnings, so that what comes late is not for a newer one
+  #preparing = false;
 
   constructor(section) {
     this.prompt = h("textarea", {
@@ -54,18 +56,17 @@ class Editing {
       h("p", { class: "empty" }, "What becomes of your pictures appears here, the newest first."),
     );
     this.talk = h("div", { class: "talk", hidden: true });
-    const [templates, settings, strip] = ["template", "fields", "sources"].map((id) =>
-      h("div", { id: `edit-${id}` }),
-    );
     this.choice = h("div", {
       role: "group",
       "aria-label": "What to do with the picture",
       class: "problem",
       hidden: true,
     });
-    this.begins = h("fieldset", {}, h("legend", {}, "Pictures"), this.choice, strip);
     this.masking = h("div", { class: "mask" });
-    this.begins.append(this.masking);
+    const [templates, settings, strip] = ["template", "fields", "sources"].map((id) =>
+      h("div", { id: `edit-${id}` }),
+    );
+    this.begins = h("fieldset", {}, h("legend", {}, "Pictures"), this.choice, strip, this.masking);
     const estimate = h("p", { class: "estimate", "aria-live": "polite" });
     this.form = h(
       "form",
@@ -78,59 +79,60 @@ class Editing {
       h("div", { class: "send" }, estimate, h("button", { type: "submit", class: "main" }, "Edit")),
     );
     section.append(h("div", { class: "columns" }, this.form, this.results));
+    this.#fill(section, { templates, settings, strip, estimate });
+    onSend(this.form, this.prompt, () => this.#send());
+    onKey((before) => this.#forget(before));
+    this.#refresh();
+  }
+
+  /** What stands in the form's places, and tells it what changes. */
+  #fill(section, { templates, settings, strip, estimate }) {
     this.mask = new Mask({ changed: () => this.#masked() });
     section.append(this.mask.dialog);
     // What opened it was drawn again meanwhile.
     this.mask.dialog.addEventListener("close", () => this.masking.querySelector("button")?.focus());
     this.sources = new Sources(strip, { first: () => this.#mayLoseMask(), changed: () => this.#changed() });
     this.sources.accept(section);
-    this.fields = new Fields("edit", settings, { estimate, extra: () => this.#extra() });
+    this.fields = new Fields("edit", settings, {
+      estimate,
+      extra: () => this.#extra(),
+      chosen: () => this.#refresh(),
+    });
     this.template = new Templates("edit", templates, { prompt: this.prompt, fields: this.fields });
-    new Choosing("edit", this.fields.cards, this.fields);
-    // Its settings are drawn again whenever another model is chosen.
-    new MutationObserver(() => this.#refresh()).observe(this.fields.settings, { childList: true });
-    onKey(() => this.#goOn(null, null));
-    this.form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#send();
-    });
-    this.prompt.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) this.form.requestSubmit();
-    });
+    new Choosing("edit", this.fields);
   }
 
-  async load() {
-    this.#refresh();
-    await Promise.all([this.fields.load(), this.template.load()]);
-    this.all = (await models().catch(() => [])).filter((model) => model.operations.includes("edit"));
-    this.#refresh();
+  /** What one key was given is not for the next; what the reader brought along stays. */
+  #forget(before) {
+    this.#anew();
+    if (!before) return;
+    this.#turns.clear();
+    this.choice.hidden = true;
+    if (this.sources.list[0]?.imageId) this.mask.drop();
+    this.sources.forget();
   }
 
   /** Begin with a picture of the gallery; asks what to do with those that are there. */
   async begin(image) {
-    this.#goOn(null, null);
+    this.#anew();
     const there = this.sources.list.length;
     if (!there) return this.sources.addImage(image);
+    const add = () => this.sources.addImage(image);
     const answer = (text, run) =>
-      h(
-        "button",
-        { type: "button", onclick: () => ((this.choice.hidden = true), this.sources.file.focus(), run()) },
-        text,
-      );
+      button(text, () => {
+        this.choice.hidden = true;
+        this.sources.file.focus();
+        run();
+      });
     this.choice.replaceChildren(
       h(
         "p",
         {},
         there === 1 ? "There is a picture here already." : `There are ${there} pictures here already.`,
       ),
-      h(
-        "p",
-        { class: "buttons" },
-        answer(
-          "Begin anew with the new one",
-          async () => (await this.sources.clear()) && this.sources.addImage(image),
-        ),
-        answer("Add it to them", () => this.sources.addImage(image)),
+      buttons(
+        answer("Begin anew with the new one", async () => (await this.sources.clear()) && add()),
+        answer("Add it to them", add),
         answer("Leave it", () => {}),
       ),
     );
@@ -144,12 +146,15 @@ class Editing {
     this.template.clear();
     this.prompt.value = prompt;
     this.fields.fill(parameters);
-    this.#goOn(null, null);
+    this.#anew();
     if (!earlier)
       return this.sources.refuse("Add the pictures of that edit again: they are not kept with it.");
+    const begun = this.#begun;
     try {
-      this.#goOn(this.#turns.get(earlier) ?? { request: await api.request(earlier), number: 1 });
+      const turn = this.#turns.get(earlier) ?? { request: await api.request(earlier), number: 1 };
+      if (begun === this.#begun) this.#goOn(turn);
     } catch (error) {
+      if (begun !== this.#begun) return;
       this.talk.replaceChildren(failed(error, () => this.again(request)));
       this.talk.hidden = false;
     }
@@ -163,7 +168,7 @@ class Editing {
   }
 
   #changed() {
-    this.fields?.changed();
+    this.fields.changed();
     this.#refresh();
   }
 
@@ -176,9 +181,9 @@ class Editing {
 
   /** Say what fits the chosen model, and what does not. */
   #refresh() {
-    const model = this.fields?.model;
+    const { model } = this.fields;
     this.begins.hidden = this.#continued !== null;
-    this.sources?.sayFor(model, this.mask.painted);
+    this.sources.sayFor(model, this.mask.painted);
     const focused = this.masking.contains(document.activeElement);
     this.masking.replaceChildren(...this.#maskLine(model));
     if (focused) (this.masking.querySelector("button") ?? this.sources.file).focus();
@@ -186,18 +191,17 @@ class Editing {
   }
 
   #maskLine(model) {
-    const [first] = this.sources?.list ?? [];
+    const [first] = this.sources.list;
     if (!model || !first) return [];
     const painted = this.mask.painted;
-    const button = (text, run) => h("button", { type: "button", onclick: run }, text);
-    const buttons = [
+    const offered = [
       model.mask && button(painted ? "Change the mask" : "Paint a mask", () => this.mask.open(first)),
       painted && button("Remove the mask", () => this.mask.clear()),
     ].filter(Boolean);
     return [
       h("p", { class: painted && !model.mask ? "wrong" : "fine" }, this.#aboutMask(model, first)),
       !model.mask && this.#instead((other) => other.mask),
-      buttons.length > 0 && h("p", { class: "buttons" }, buttons),
+      offered.length > 0 && buttons(...offered),
     ].filter(Boolean);
   }
 
@@ -211,19 +215,13 @@ class Editing {
 
   /** Models that could, to choose by a click. */
   #instead(can) {
-    const able = (this.all ?? []).filter((model) => model.status === "live" && can(model)).slice(0, NAMED);
-    return h(
-      "p",
-      { class: "buttons" },
-      able.map((model) =>
-        h("button", { type: "button", onclick: () => this.fields.choose(model.id) }, `Use ${model.name}`),
-      ),
-    );
+    const able = this.fields.able(can).slice(0, NAMED);
+    return buttons(able.map(({ id, name }) => button(`Use ${name}`, () => this.fields.choose(id))));
   }
 
   async #mayLoseMask() {
     if (!this.mask.painted) return true;
-    const yes = await asked(
+    const yes = await confirmed(
       "The mask lies on the first picture, and goes when another takes its place.",
       "Drop the mask",
       "Keep it",
@@ -234,6 +232,7 @@ class Editing {
 
   /** Have the next turn go on from a turn, or offer that it could. */
   #goOn(turn, offered = this.#offered) {
+    this.#begun += 1;
     this.#continued = turn;
     this.#offered = offered;
     this.#changed();
@@ -252,59 +251,40 @@ class Editing {
     const offered = turn ? null : this.#offered;
     const focused = this.talk.contains(document.activeElement);
     this.talk.hidden = !turn && !offered;
-    if (turn) {
-      const [image] = turn.request.images;
-      this.talk.replaceChildren(
-        h("img", { src: api.link(image), alt: "", width: image.width, height: image.height }),
-        h(
-          "p",
-          {},
-          h("strong", {}, `Turn ${turn.number + 1}`),
-          ` goes on from turn ${turn.number}: “${turn.request.prompt}”`,
-        ),
-        ...(model && !model.multi_turn
-          ? [
-              h("p", { class: "wrong" }, `${model.name} cannot continue a conversation. These can:`),
-              this.#instead((other) => other.multi_turn),
-            ]
-          : []),
-        h(
-          "p",
-          { class: "buttons" },
-          h("button", { type: "button", onclick: () => this.#anew() }, "Start anew"),
-        ),
-      );
-    } else if (offered) {
+    if (turn) this.talk.replaceChildren(...this.#continuing(turn, model));
+    else if (offered) {
       this.talk.replaceChildren(
         h("p", {}, "Go on from the newest picture: the model remembers what was said."),
-        h(
-          "p",
-          { class: "buttons" },
-          h(
-            "button",
-            { type: "button", onclick: () => this.#continue(offered) },
-            "Continue the conversation",
-          ),
-        ),
+        buttons(button("Continue the conversation", () => this.#continue(offered))),
       );
-    }
+    } else this.talk.replaceChildren();
     if (focused) (this.talk.querySelector("button") ?? this.prompt).focus();
+  }
+
+  #continuing({ request, number }, model) {
+    const [image] = request.images;
+    const unable = model && !model.multi_turn;
+    const leave = () => {
+      this.#anew();
+      this.sources.file.focus();
+      announce("The next edit begins from the pictures.");
+    };
+    return [
+      image && h("img", { src: api.link(image), alt: "", width: image.width, height: image.height }),
+      h("p", {}, h("strong", {}, `Turn ${number + 1}`), ` goes on from turn ${number}: “${request.prompt}”`),
+      unable && h("p", { class: "wrong" }, `${model.name} cannot continue a conversation. These can:`),
+      unable && this.#instead((other) => other.multi_turn),
+      buttons(button("Start anew", leave)),
+    ].filter(Boolean);
   }
 
   #anew() {
     this.#goOn(null, null);
-    this.sources.file.focus();
-    announce("The next edit begins from the pictures.");
   }
 
   /** Whether the form can be sent as it is; leads to what is in the way. */
   #ready(template) {
-    if (!template.template && !this.prompt.value.trim()) {
-      this.prompt.setCustomValidity("Say what to change.");
-      this.prompt.reportValidity();
-      this.prompt.addEventListener("input", () => this.prompt.setCustomValidity(""), { once: true });
-      return false;
-    }
+    if (!template.template && !filled(this.prompt, "Say what to change.")) return false;
     const { model } = this.fields;
     if (this.#continued) {
       const able = model?.multi_turn ?? true;
@@ -320,12 +300,28 @@ class Editing {
   }
 
   async #send() {
-    await this.sources.settled();
+    // Files are read and a mask is written: a second click meanwhile is the same.
+    if (this.#preparing) return;
+    this.#preparing = true;
+    let turn = null;
+    try {
+      await this.sources.settled();
+      turn = await this.#turn();
+    } catch (error) {
+      this.sources.refused.replaceChildren(problem(error));
+    } finally {
+      this.#preparing = false;
+    }
+    if (turn) await this.#make(turn);
+  }
+
+  /** The turn that the form says; null where it cannot be sent. */
+  async #turn() {
     const template = this.template.body();
-    if (!this.#ready(template)) return;
+    if (!this.#ready(template)) return null;
     this.sources.refused.replaceChildren();
     const previous = this.#continued;
-    const turn = {
+    return {
       prompt: this.prompt.value,
       template,
       settings: this.fields.body(),
@@ -335,14 +331,12 @@ class Editing {
       sources: previous ? [] : [...this.sources.list],
       mask: !previous && this.mask.painted ? await this.mask.png() : null,
     };
-    await this.#make(turn);
   }
 
   async #make(turn) {
     const request = await follow(this.results, {
       send: async (once) => api.edit(await body(turn), once),
-      // Before the models are there, the server chooses one.
-      typicalS: turn.model?.typical_seconds ?? UNKNOWN_S,
+      model: turn.model,
       prompt: turn.template.template?.name ?? turn.prompt,
       invalid: (error) => this.#invalid(error),
     });
@@ -352,11 +346,16 @@ class Editing {
     const card = this.results.querySelector(`[data-request="${CSS.escape(request.id)}"]`);
     if (request.status !== "succeeded") {
       // So that trying again is a turn of this thread too.
-      card.replaceChildren(...ended(request, () => (card.remove(), this.#make(turn))));
-      card.prepend(title(turn));
+      const again = () => {
+        card.remove();
+        this.#make(turn);
+      };
+      card.replaceChildren(title(turn), ...ended(request, again));
       return;
     }
-    turn.goesOn = request.images.length > 0 && (await find(request.model))?.multi_turn === true;
+    const made = named(await models().catch(() => []), request.model);
+    if (!card.isConnected) return;
+    turn.goesOn = request.images.length > 0 && made?.multi_turn === true;
     this.#dress(card, turn);
     if (this.#continued !== turn.previous) return;
     if (turn.previous && this.prompt.value === turn.prompt) this.prompt.value = "";
@@ -372,10 +371,7 @@ class Editing {
         .forEach((figure, at) => addCompare(figure, before, turn.request.images[at]));
     }
     if (turn.goesOn) {
-      const run = () => this.#continue(turn);
-      card.append(
-        h("p", { class: "buttons" }, h("button", { type: "button", onclick: run }, "Continue from here")),
-      );
+      card.append(buttons(button("Continue from here", () => this.#continue(turn))));
     } else if (turn.request.images.length) {
       card.append(
         h(
@@ -395,29 +391,6 @@ class Editing {
       this.sources.refuse(error.message, at === undefined ? null : Number(at));
       return true;
     }
-    return this.template.invalid(error) || this.fields.invalid(error);
+    return invalid(error, this);
   }
-}
-
-/** Ask before something is lost: whether to do it. */
-function asked(text, yes, no) {
-  return new Promise((done) => {
-    const answer = (value, ...more) => h("button", { value, class: value && "main" }, ...more);
-    const dialog = h(
-      "dialog",
-      { "aria-label": yes },
-      h(
-        "form",
-        { method: "dialog" },
-        h("p", {}, text),
-        h("p", { class: "buttons" }, answer("yes", yes), answer("", no)),
-      ),
-    );
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      done(dialog.returnValue === "yes");
-    });
-    document.body.append(dialog);
-    dialog.showModal();
-  });
 }

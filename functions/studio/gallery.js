@@ -1,15 +1,17 @@
 // Gallery: what was asked for, newest first.
 
 import * as api from "./api.js";
-import { askForKey, failed, go, keyed, onKey } from "./app.js";
+import { failed, go, keyed, keyless, onKey } from "./app.js";
 import { models } from "./catalogue.js";
-import { OPERATIONS, STATUSES, Detail, cost, mend, open, stop } from "./detail.js";
-import { announce, field, h, select, when } from "./dom.js";
+import { Detail } from "./detail.js";
+import { announce, button, empty, field, h, select } from "./dom.js";
+import { mend } from "./picture.js";
+import { Poll } from "./poll.js";
+import { OPERATIONS, STATUSES, cost, open, stop } from "./request.js";
+import { counted, when } from "./words.js";
 
 const PAGE = 24;
 const AHEAD = "600px";
-const LOOK_MS = 2000;
-const LONGEST_LOOK_MS = 60_000;
 /** At once; the others have their turn when these have ended. */
 const MOST_LOOKS = 12;
 
@@ -25,14 +27,13 @@ export const show = () => gallery.show();
 
 /** `#round` counts the lists begun: whatever comes in for an older one is dropped. */
 class Gallery {
-  #section;
   #detail;
   #filters;
   #entries = new Map();
   #list = h("ul", { class: "gallery", "aria-label": "Requests" });
   #note = h("div");
   #count = h("span", { class: "fine" });
-  #further = h("button", { type: "button", hidden: true, onclick: () => this.#more(true) }, "Show more");
+  #further = button("Show more", () => this.#more(true), { hidden: true });
   #end = h("p", { class: "further" }, this.#further, this.#count);
   #sight = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && this.#more(), {
     rootMargin: AHEAD,
@@ -42,11 +43,11 @@ class Gallery {
   #loaded = false;
   #loading = false;
   #asked = false;
-  #timer = null;
+  #poll;
   #place = 0;
 
   constructor(section) {
-    this.#section = section;
+    this.#poll = new Poll(section, () => this.#look());
     this.#filters = this.#filtering();
     section.append(this.#filters, this.#list, this.#note, this.#end);
     this.#detail = new Detail(section, {
@@ -65,10 +66,7 @@ class Gallery {
   show() {
     if (!api.key.get()) {
       this.#clear();
-      const enter = h("button", { type: "button", onclick: () => askForKey() }, "Enter a key");
-      this.#note.replaceChildren(
-        h("div", { class: "empty" }, h("p", {}, "The gallery needs your key."), enter),
-      );
+      this.#note.replaceChildren(keyless("The gallery needs your key."));
       if (!this.#asked) keyed();
       this.#asked = true;
       return null;
@@ -96,7 +94,7 @@ class Gallery {
       field("Status", select("status", [["", "Any"], ...Object.entries(STATUSES)], "")),
       field("Kind", select("operation", [["", "Any"], ...Object.entries(OPERATIONS)], "")),
       field("Model", model),
-      h("button", { type: "button", onclick: () => this.#loaded && this.#refresh() }, "Refresh"),
+      button("Refresh", () => this.#loaded && this.#refresh()),
     );
   }
 
@@ -106,7 +104,7 @@ class Gallery {
 
   #clear() {
     this.#round += 1;
-    clearTimeout(this.#timer);
+    this.#poll.stop();
     this.#detail.close();
     this.#entries.clear();
     this.#list.replaceChildren();
@@ -137,7 +135,7 @@ class Gallery {
     this.#tell();
     if (asked) fresh[0]?.querySelector("button").focus({ focusVisible: true });
     announce((this.#entries.size ? this.#count : this.#note.querySelector("p"))?.textContent ?? "");
-    this.#soon();
+    this.#poll.soon();
   }
 
   /** A page of the list; null where it failed, which is shown, or where nobody wants it any more. */
@@ -152,8 +150,9 @@ class Gallery {
       this.#note.replaceChildren();
       return page;
     } catch (error) {
-      if (round === this.#round)
+      if (round === this.#round) {
         this.#note.replaceChildren(failed(error, () => round === this.#round && again()));
+      }
       return null;
     } finally {
       if (round === this.#round) this.#loading = false;
@@ -184,7 +183,7 @@ class Gallery {
     if (held && read.isConnected) scrollBy(0, read.getBoundingClientRect().top - at);
     if (!page.has_more) this.#cursor = null;
     this.#tell();
-    this.#soon();
+    this.#poll.soon();
   }
 
   /** Its entry: a new one stands before the given node, or last. */
@@ -218,16 +217,13 @@ class Gallery {
         trouble.replaceChildren(failed(error, end));
       }
     };
-    const cancel = { type: "button", "aria-label": `Cancel: ${title(request)}`, onclick: end };
+    const face = [cover(request), h("span", { class: "title" }, title(request))];
     return [
-      h(
-        "button",
-        { type: "button", class: "face", "aria-haspopup": "dialog", onclick: look },
-        cover(request),
-        h("span", { class: "title" }, title(request)),
-      ),
+      h("button", { type: "button", class: "face", "aria-haspopup": "dialog", onclick: look }, face),
       h("p", { class: "fine" }, [model, cost(request), when(at), seed].filter(Boolean).join(" · ")),
-      ...(open(request) ? [h("button", cancel, "Cancel"), trouble] : []),
+      ...(open(request)
+        ? [button("Cancel", end, { "aria-label": `Cancel: ${title(request)}` }), trouble]
+        : []),
     ];
   }
 
@@ -277,35 +273,30 @@ class Gallery {
     const [text, way, run] = filtered
       ? ["Nothing with this filter.", "Show everything", all]
       : ["Nothing yet. What you make stays here.", "Make a picture", () => go("generate")];
-    this.#note.replaceChildren(
-      h("div", { class: "empty" }, h("p", {}, text), h("button", { type: "button", onclick: run }, way)),
-    );
+    this.#note.replaceChildren(empty(text, button(way, run)));
   }
 
-  /** Look again soon at those that have not ended, while they are shown. */
-  #soon(waitMs = LOOK_MS) {
-    clearTimeout(this.#timer);
+  /** Look at those that have not ended; whether one of them has moved. */
+  async #look() {
     const going = [...this.#entries.values()].map(({ request }) => request).filter(open);
-    if (!going.length) return;
-    this.#timer = setTimeout(() => this.#look(going.slice(0, MOST_LOOKS), waitMs), waitMs);
-  }
-
-  async #look(going, waitMs) {
-    // Shown again, the part is refreshed, and looks on.
-    if (this.#section.hidden) return;
+    if (!going.length) return null;
     const round = this.#round;
-    const looks = await Promise.allSettled(going.map(({ id }) => api.request(id)));
-    if (round !== this.#round) return;
-    looks.forEach(({ value, reason }, n) => {
-      if (!this.#entries.has(going[n].id)) return;
-      if (value) this.#put(value);
-      else if (reason.code === "not_found") {
-        this.#drop(going[n].id);
+    const asked = going.slice(0, MOST_LOOKS);
+    const looks = await Promise.allSettled(asked.map(({ id }) => api.request(id)));
+    if (round !== this.#round) return null;
+    let moved = false;
+    looks.forEach(({ value, reason }, at) => {
+      const { id, status } = asked[at];
+      if (!this.#entries.has(id)) return;
+      if (value) {
+        moved ||= value.status !== status;
+        this.#put(value);
+      } else if (reason.code === "not_found") {
+        this.#drop(id);
         this.#tell();
       }
     });
-    const worse = looks.some(({ reason }) => reason && reason.code !== "not_found");
-    this.#soon(worse ? Math.min(2 * waitMs, LONGEST_LOOK_MS) : LOOK_MS);
+    return moved;
   }
 }
 
@@ -324,8 +315,8 @@ function cover(request) {
   const img = h("img", { alt: "", loading: "lazy", width: image.width, height: image.height });
   mend(img, request, image);
   img.src = api.link(image);
-  const several =
-    request.images.length > 1 && h("span", { class: "several" }, `${request.images.length} pictures`);
+  const count = request.images.length;
+  const several = count > 1 && h("span", { class: "several" }, counted(count, "picture"));
   return h("span", { class: "cover" }, img, several);
 }
 

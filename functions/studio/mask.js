@@ -1,90 +1,17 @@
 // A mask over a picture: painted with a brush by mouse, touch, pen or keyboard, kept as strokes.
 
-import { announce, field, h } from "./dom.js";
+import { announce, button, field, h } from "./dom.js";
+import { draw, png, stroke } from "./strokes.js";
 
 // What is seen while painting has at most these pixels a side; what is sent has the picture's own.
 const SEEN = 2048;
-const BAND_PIXELS = 2 ** 20;
 // Stripes are seen on a picture of any colour.
 const STRIPES = ["#d4143c", "#ffffff"];
 
-/** Do strokes again on a canvas, which ends opaque where the picture may change. `scale` is canvas
- * pixels per pixel of the picture, `top` the picture's row at the canvas's top. */
-export function draw(context, done, scale = 1, top = 0) {
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-  for (const step of done.slice(done.findLastIndex(({ how }) => how === "clear") + 1)) {
-    if (step.how === "invert") {
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.globalCompositeOperation = "xor";
-      context.fillRect(0, 0, context.canvas.width, context.canvas.height);
-    } else {
-      stroke(context, step, 0, scale, top);
-    }
-  }
-}
-
-/** A stroke from one of its points on: `points` are x, y, x, y … in pixels of the picture. */
-function stroke(context, { how, size, points }, from, scale, top = 0) {
-  context.setTransform(scale, 0, 0, scale, 0, -top * scale);
-  context.globalCompositeOperation = how === "erase" ? "destination-out" : "source-over";
-  context.lineWidth = size;
-  context.lineCap = context.lineJoin = "round";
-  context.beginPath();
-  context.arc(points[from], points[from + 1], size / 2, 0, 2 * Math.PI);
-  context.fill();
-  if (points.length < from + 4) return;
-  context.beginPath();
-  for (let i = from; i < points.length; i += 2) context.lineTo(points[i], points[i + 1]);
-  context.stroke();
-}
-
-/** The mask as a PNG: black and opaque, but transparent where it was painted, and nothing between.
- * Written in bands: a phone has no canvas as large as its camera's pictures. */
-export async function png(width, height, done) {
-  const rows = Math.min(height, Math.max(1, Math.floor(BAND_PIXELS / width)));
-  const context = new OffscreenCanvas(width, rows).getContext("2d", { willReadFrequently: true });
-  const packing = new CompressionStream("deflate");
-  const packed = new Response(packing.readable).arrayBuffer();
-  const writer = packing.writable.getWriter();
-  for (let top = 0; top < height; top += rows) {
-    const count = Math.min(rows, height - top);
-    draw(context, done, 1, top);
-    const { data } = context.getImageData(0, 0, width, count);
-    const lines = new Uint8Array(count * (1 + 4 * width));
-    for (let y = 0, from = 3, to = 4; y < count; y++, to++) {
-      for (let x = 0; x < width; x++, from += 4, to += 4) lines[to] = data[from] < 128 ? 255 : 0;
-    }
-    await writer.write(lines);
-  }
-  await writer.close();
-  const header = new DataView(new ArrayBuffer(13));
-  header.setUint32(0, width);
-  header.setUint32(4, height);
-  header.setUint16(8, 0x0806); // 8 bits each of red, green, blue and alpha
-  const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
-  const chunks = [
-    ["IHDR", new Uint8Array(header.buffer)],
-    ["IDAT", new Uint8Array(await packed)],
-    ["IEND", []],
-  ];
-  return new Blob([signature, ...chunks.map(chunk)], { type: "image/png" });
-}
-
-function chunk([kind, data]) {
-  const bytes = new Uint8Array(12 + data.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, data.length);
-  bytes.set(new TextEncoder().encode(kind), 4);
-  bytes.set(data, 8);
-  let crc = -1;
-  for (const byte of bytes.subarray(4, 8 + data.length)) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
-  view.setUint32(8 + data.length, ~crc);
-  return bytes;
-}
+const KEYS =
+  "By keyboard, on the picture: arrows move (with Shift further), Space paints (hold it for a line), Enter puts " +
+  "the brush down and lifts it, [ and ] change the size, Ctrl+Z undoes, Ctrl+Y does it again.";
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** A tile of slanting stripes, so many pixels a side. */
 function striped(side) {
@@ -146,41 +73,40 @@ export class Mask {
       oninput: () => this.#move(),
     });
     this.said = h("p", { class: "fine" });
-    const tool = (how, text) =>
-      h("button", { type: "button", "data-how": how, onclick: () => this.#take(how) }, text);
-    const step = (text, run) => h("button", { type: "button", onclick: run }, text);
+    const tool = (how, text) => button(text, () => this.#take(how), { "data-how": how });
     this.tools = [tool("paint", "Brush"), tool("erase", "Eraser")];
-    this.undoing = step("Undo", () => this.undo());
-    this.redoing = step("Redo", () => this.redo());
-    this.dialog = h(
+    this.undoing = button("Undo", () => this.undo());
+    this.redoing = button("Redo", () => this.redo());
+    this.dialog = this.#drawn();
+    this.#listen();
+    this.#take("paint");
+  }
+
+  #drawn() {
+    const tools = h(
+      "div",
+      { class: "buttons" },
+      ...this.tools,
+      this.undoing,
+      this.redoing,
+      button("Clear", () => this.clear()),
+      button("Invert", () => this.#step({ how: "invert" })),
+      field("Size", this.size),
+    );
+    return h(
       "dialog",
       { class: "masking", "aria-labelledby": "mask-title" },
       h(
         "div",
         { class: "top" },
         h("h2", { id: "mask-title" }, "Paint where it may change"),
-        h("button", { type: "button", class: "main", onclick: () => this.dialog.close() }, "Done"),
+        button("Done", () => this.dialog.close(), { class: "main" }),
       ),
-      h(
-        "div",
-        { class: "buttons" },
-        ...this.tools,
-        this.undoing,
-        this.redoing,
-        step("Clear", () => this.clear()),
-        step("Invert", () => this.#step({ how: "invert" })),
-        field("Size", this.size),
-      ),
+      tools,
       this.stack,
       this.said,
-      h(
-        "p",
-        { class: "fine", id: "mask-keys" },
-        "By keyboard, on the picture: arrows move (with Shift further), Space paints (hold it for a line), Enter puts the brush down and lifts it, [ and ] change the size, Ctrl+Z undoes, Ctrl+Y does it again.",
-      ),
+      h("p", { class: "fine", id: "mask-keys" }, KEYS),
     );
-    this.#listen();
-    this.#take("paint");
   }
 
   /** Whether there is something to send. */
@@ -244,7 +170,7 @@ export class Mask {
 
   #take(how) {
     this.#how = how;
-    for (const button of this.tools) button.setAttribute("aria-pressed", button.dataset.how === how);
+    for (const one of this.tools) one.setAttribute("aria-pressed", one.dataset.how === how);
   }
 
   /** The brush's width in pixels of the picture. */
@@ -363,8 +289,6 @@ export class Mask {
     canvas.addEventListener("keyup", (event) => event.key === " " && this.#up());
     canvas.addEventListener("blur", () => pointer === null && this.#up());
     this.dialog.addEventListener("close", () => this.#up());
-    // Another part is shown: a dialog that is hidden with its own would still hold the page.
-    addEventListener("hashchange", () => this.dialog.close());
   }
 
   #key(event) {
@@ -375,14 +299,20 @@ export class Mask {
       this.#up();
       if (redo) this.redo();
       else this.undo();
-    } else if (event.target !== this.canvas) {
+    } else if (event.target !== this.canvas || !this.#brush(event)) {
       return;
-    } else if (key in ARROWS) {
-      const far = event.shiftKey ? this.#width : Math.max(1, this.#width / 4);
+    }
+    event.preventDefault();
+  }
+
+  /** What a key does with the brush; whether it does anything. */
+  #brush({ key, shiftKey, repeat }) {
+    if (Object.hasOwn(ARROWS, key)) {
+      const far = shiftKey ? this.#width : Math.max(1, this.#width / 4);
       this.#move(ARROWS[key][0] * far, ARROWS[key][1] * far);
       if (this.#stroke) this.#along();
     } else if (key === " ") {
-      if (!event.repeat && !this.#stroke) this.#down();
+      if (!repeat && !this.#stroke) this.#down();
     } else if (key === "Enter") {
       if (this.#stroke) this.#up();
       else this.#down();
@@ -390,10 +320,8 @@ export class Mask {
       this.size.value = Number(this.size.value) + (key === "]" ? 1 : -1);
       this.#move();
     } else {
-      return;
+      return false;
     }
-    event.preventDefault();
+    return true;
   }
 }
-
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };

@@ -2,7 +2,8 @@
 
 import * as api from "./api.js";
 import { go } from "./app.js";
-import { h, money, save, seconds } from "./dom.js";
+import { button, h, problem, save } from "./dom.js";
+import { cost, took } from "./request.js";
 
 const ENDINGS = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "model/gltf-binary": "glb" };
 
@@ -26,33 +27,58 @@ export function picture(request, image) {
       "figcaption",
       {},
       h("span", { class: "fine" }, `${image.width} × ${image.height}`),
-      h("button", { type: "button", onclick: () => download(image) }, "Download"),
-      h("button", { type: "button", onclick: () => go("edit", { request, image }) }, "Edit this"),
+      download(image, "Download"),
+      button("Edit this", () => go("edit", { request, image })),
     ),
   );
 }
 
 /** A 3D model of a request, which is only handed out. */
-export const asset = (file) =>
-  h("p", {}, h("button", { type: "button", onclick: () => download(file) }, `Download ${filename(file)}`));
+export const asset = (file) => h("p", {}, download(file, `Download ${filename(file)}`));
 
-/** Hand the reader the file, or say why there is none. */
-export async function download(image) {
-  try {
-    save(await api.bytes(image), filename(image));
-  } catch (error) {
-    alert(`${filename(image)} could not be loaded: ${error.message}`);
-  }
+/** A button that hands the reader a file, or says beside it why there is none. */
+function download(file, text) {
+  let said = null;
+  const offer = button(text, async () => {
+    said?.remove();
+    try {
+      save(await api.bytes(file), filename(file));
+    } catch (error) {
+      said = problem(error);
+      offer.parentElement.after(said);
+    }
+  });
+  return offer;
+}
+
+/** Have a picture that does not come fetched by a fresh link, once: links end after a day. */
+export function mend(img, request, image) {
+  const give = (why) => (img.closest("figure") ?? img).replaceWith(h("span", { class: "gone" }, why));
+  const once = { once: true };
+  img.addEventListener(
+    "error",
+    async () => {
+      try {
+        const fresh = (await api.request(request.id)).images.find(({ id }) => id === image.id);
+        if (!fresh) return give("This picture is gone");
+        img.addEventListener("error", () => give("This picture is gone"), once);
+        // Not a new object: what is done with the picture holds on to this one.
+        img.src = api.link(Object.assign(image, fresh));
+      } catch (error) {
+        give(error.code === "not_found" ? "This picture is gone" : "This picture did not load");
+      }
+    },
+    once,
+  );
 }
 
 /** A line on who made it, for how much and how fast. */
-export function facts(request) {
-  const took = request.completed_at && (new Date(request.completed_at) - new Date(request.created_at)) / 1000;
+export function summary(request) {
   const said = [
     request.model,
     request.provider && `by ${request.provider}`,
-    request.cached ? "from the cache" : request.sandbox ? "sandbox, free" : money(request.cost.usd),
-    took && seconds(took),
+    cost(request),
+    took(request),
     request.parameters.seed !== undefined && `seed ${request.parameters.seed}`,
   ];
   return h("p", { class: "facts" }, said.filter(Boolean).join(" · "));

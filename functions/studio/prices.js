@@ -1,8 +1,10 @@
 // What a sheet of items costs, before it is sent.
 
 import * as api from "./api.js";
-import { h, money } from "./dom.js";
+import { named } from "./catalogue.js";
+import { h } from "./dom.js";
 import { merged } from "./sheet.js";
+import { money } from "./words.js";
 
 const MOST_GROUPS = 20;
 const REFUSED = [400, 404, 410, 422];
@@ -44,80 +46,59 @@ function question({ seed, template, images, mask, ...item }) {
   };
 }
 
+/** Have a group priced, or say what is wrong with it. */
 async function estimated(group, mode, known) {
   Object.assign(group, { now: 0, batch: null, total: 0 });
-  const wrong = (message) =>
-    (group.problem = {
-      line: group.line,
-      message,
-      right: `Other settings or another model${group.count > 1 ? `, in ${group.count} items` : ""}`,
-    });
   let found;
   try {
     found = await api.estimate({ ...group.body, count: group.count });
   } catch (error) {
     if (!REFUSED.includes(error.status)) throw error;
-    wrong(error.message);
+    group.problem = wrong(group, error.message);
     return;
   }
-  const model = known.find(
-    ({ id, aliases }) => id === group.body.model || aliases.includes(group.body.model),
-  );
+  const { resolution, quality, route } = group.body;
+  const model = named(known, group.body.model);
+  group.name = [model?.name ?? group.body.model, resolution, quality].filter(Boolean).join(", ");
+  const first = inOrder(found.routes, model, route?.prefer)[0];
+  const batches = found.routes.filter(({ batch_total_usd: usd }) => usd !== null);
+  group.now = Number(first?.total_usd ?? 0);
+  group.batch = batches.length ? Math.min(...batches.map(({ batch_total_usd: usd }) => Number(usd))) : null;
+  if (!first) {
+    const why = found.excluded[0]?.reason ?? "no provider has it";
+    group.problem = wrong(group, `Not with these settings: ${why}`);
+  } else if (mode === "provider" && group.batch === null) {
+    group.problem = wrong(group, `${group.name} is in no provider's batch.`);
+  } else {
+    group.total = byMode(mode, group);
+  }
+}
+
+/** The routes as they are tried. */
+function inOrder(routes, model, prefer = "order") {
+  if (prefer !== "order") return routes;
   const order = model?.routes.map((route) => route.provider) ?? [];
-  const listed =
-    (group.body.route?.prefer ?? "order") === "order"
-      ? found.routes.toSorted((a, b) => order.indexOf(a.provider) - order.indexOf(b.provider))
-      : found.routes;
-  const together = found.routes
-    .map((route) => route.batch_total_usd)
-    .filter(Boolean)
-    .map(Number);
-  group.name = [model?.name ?? group.body.model, group.body.resolution, group.body.quality]
-    .filter(Boolean)
-    .join(", ");
-  group.now = Number(listed[0]?.total_usd ?? 0);
-  group.batch = together.length ? Math.min(...together) : null;
-  if (!listed.length) wrong(`Not with these settings: ${found.excluded[0]?.reason ?? "no provider has it"}`);
-  else if (mode === "provider" && group.batch === null) wrong(`${group.name} is in no provider's batch.`);
-  else
-    group.total =
-      mode === "provider"
-        ? group.batch
-        : mode === "fanout"
-          ? group.now
-          : Math.min(group.now, group.batch ?? Infinity);
+  return routes.toSorted((a, b) => order.indexOf(a.provider) - order.indexOf(b.provider));
+}
+
+function byMode(mode, { now, batch }) {
+  if (mode === "provider") return batch;
+  return mode === "fanout" ? now : Math.min(now, batch ?? Infinity);
+}
+
+function wrong({ line, count }, message) {
+  const many = count > 1 ? `, in ${count} items` : "";
+  return { line, message, right: `Other settings or another model${many}` };
 }
 
 /** The prices compared, and by group where there are several. */
 export function prices({ groups, now, batch, items }, count) {
-  const said = [
-    h(
-      "p",
-      {},
-      `One call each: ${money(now)}. In providers' batches: ${batch === null ? "not all of them" : money(batch)}.`,
-    ),
-  ];
-  if (items < count)
-    said.push(
-      h(
-        "p",
-        { class: "fine" },
-        `For ${items} of ${count} items: the others have too many different settings to be priced here.`,
-      ),
-    );
-  if (groups.length > 1) {
-    said.push(
-      h(
-        "details",
-        {},
-        h("summary", {}, "By settings"),
-        h(
-          "ul",
-          {},
-          groups.map((group) => h("li", {}, `${group.count} × ${group.name}: ${money(group.total)}`)),
-        ),
-      ),
-    );
-  }
-  return said;
+  const batches = batch === null ? "not all of them" : money(batch);
+  const some = `For ${items} of ${count} items: the others have too many different settings to be priced here.`;
+  const each = groups.map((group) => h("li", {}, `${group.count} × ${group.name}: ${money(group.total)}`));
+  return [
+    h("p", {}, `One call each: ${money(now)}. In providers' batches: ${batches}.`),
+    items < count && h("p", { class: "fine" }, some),
+    groups.length > 1 && h("details", {}, h("summary", {}, "By settings"), h("ul", {}, each)),
+  ].filter(Boolean);
 }

@@ -1,27 +1,25 @@
 // A request from the click to its end: elapsed time, attempts as they happen, cancel, result or error.
 
 import * as api from "./api.js";
-import { failed, keyed } from "./app.js";
-import { announce, h, problem, seconds } from "./dom.js";
-import { asset, facts, picture } from "./picture.js";
+import { failed, keyed, onKey } from "./app.js";
+import { announce, button, buttons, h, problem } from "./dom.js";
+import { asset, picture, summary } from "./picture.js";
+import { STATUSES, attempts, open, stop } from "./request.js";
+import { seconds } from "./words.js";
 
 const FIRST_LOOK_MS = 400;
 const LONGEST_LOOK_MS = 3000;
-const SAID = {
-  rate_limited: "was busy",
-  quota_exceeded: "has no quota left",
-  provider_unavailable: "was down",
-  provider_error: "failed",
-  content_blocked: "refused it",
-  no_image: "made no picture",
-  outcome_unknown: "did not say what became of it",
-  succeeded: "made it",
-};
+const TICK_MS = 250;
+/** Of a model that is not known yet. */
+const TYPICAL_S = 20;
+
+// What one key was given is not shown to the next. A card that is gone is not looked after.
+onKey(() => document.querySelectorAll("[data-request].card").forEach((card) => card.remove()));
 
 /** Send a request and show how it fares at the top of `results`: the ended request, or null where
- * there is none to show. `send(once)` begins it, `typicalS` is what it usually takes,
- * `invalid(error)` may say that it has shown the error at the field it is about. */
-export async function follow(results, { send, typicalS, prompt, invalid = () => false }) {
+ * there is none to show. `send(once)` begins it, by `model` if that is known; `invalid(error)` says
+ * whether it has shown the error at the field it is about. */
+export async function follow(results, { send, model, prompt, invalid }) {
   if (!(await keyed())) return null;
   const card = h("article", { class: "card", "aria-label": prompt || "A request" });
   results.querySelector(":scope > .empty")?.remove();
@@ -29,13 +27,13 @@ export async function follow(results, { send, typicalS, prompt, invalid = () => 
   card.scrollIntoView({ block: "nearest" });
   // Asked for again by a button of the card that this one stands for.
   if (document.activeElement === document.body) hold(card);
-  const whole = { send, typicalS, prompt, invalid };
+  const whole = { send, model, prompt, invalid };
   const anew = () => {
     card.remove();
     return follow(results, whole);
   };
   const begun = await begin(card, whole, api.unique());
-  return begun && end(card, begun, typicalS, anew);
+  return begun && end(card, begun, model?.typical_seconds ?? TYPICAL_S, anew);
 }
 
 /** Show something else in a card. Where the focus was in it, it stays on it. */
@@ -50,125 +48,106 @@ function hold(card) {
   card.focus({ preventScroll: true });
 }
 
+/** Say in a card what went wrong, and go on with `run` when somebody wants to. */
+function retried(card, error, run) {
+  return new Promise((done) => {
+    fill(
+      card,
+      failed(error, () => done(run())),
+    );
+  });
+}
+
 /** The request as it was let in. What may have arrived is tried again under the same name only. */
 async function begin(card, whole, once) {
   fill(card, h("p", { class: "fine" }, "Sending…"));
+  const key = api.key.get();
   try {
-    return await whole.send(once);
+    const request = await whole.send(once);
+    if (key === api.key.get()) return request;
+    card.remove();
+    return null;
   } catch (error) {
     announce(error.message);
-    if (whole.invalid(error)) {
-      card.remove();
-      return null;
-    }
-    return new Promise((done) => {
-      fill(
-        card,
-        failed(error, () => done(begin(card, whole, once))),
-      );
-    });
+    if (!whole.invalid(error)) return retried(card, error, () => begin(card, whole, once));
+    card.remove();
+    return null;
   }
 }
 
-/** The end of a request that was let in. A look that fails says nothing about it. */
+/** The end of a request that was let in; null where its card is gone. A look that fails says
+ * nothing about it. */
 async function end(card, begun, typicalS, anew) {
   card.dataset.request = begun.id;
   let request;
   try {
-    card.classList.add("busy");
     request = await watch(card, begun, typicalS);
   } catch (error) {
-    return new Promise((done) => {
-      fill(
-        card,
-        failed(error, () => done(end(card, begun, typicalS, anew))),
-      );
-    });
-  } finally {
-    card.classList.remove("busy");
+    if (!card.isConnected) return null;
+    return retried(card, error, () => end(card, begun, typicalS, anew));
   }
+  if (!card.isConnected) return null;
   fill(card, ...ended(request, anew));
   announce(request.status === "succeeded" ? "The picture is there." : `The request has ${request.status}.`);
   return request;
 }
 
-/** What there is to show of a request that has ended. */
+/** What there is to show of a request that has ended; `again` makes another like it. */
 export function ended(request, again) {
-  const error = request.error;
-  const shown = [h("p", { class: "prompt" }, request.prompt)];
-  if (request.images.length) {
-    shown.push(
+  const { status, images, assets, text, error } = request;
+  const cancelled = status === "cancelled";
+  // It has a name of its own: it may be the second where the first arrives yet.
+  const actions = status === "failed" && [
+    [error?.code === "outcome_unknown" ? "Send it once more anyway" : "Try again", again],
+  ];
+  return [
+    h("p", { class: "prompt" }, request.prompt),
+    images.length &&
       h(
         "div",
         { class: "pictures" },
-        request.images.map((image) => picture(request, image)),
+        images.map((image) => picture(request, image)),
       ),
-    );
-  }
-  shown.push(...request.assets.map(asset));
-  if (request.text) shown.push(h("p", {}, request.text));
-  if (request.status === "cancelled") shown.push(h("p", {}, "Cancelled. Nothing was charged."));
-  else if (error) shown.push(request.status === "succeeded" ? problem(error) : failed(error, again));
-  if (request.status === "succeeded") shown.push(facts(request));
-  if (request.attempts.length > 1) shown.push(attempts(request.attempts));
-  return shown;
+    ...assets.map(asset),
+    text && h("p", {}, text),
+    cancelled && h("p", {}, "Cancelled. Nothing was charged."),
+    error && !cancelled && problem(error, actions || []),
+    status === "succeeded" && summary(request),
+    request.attempts.length > 1 && attempts(request.attempts),
+  ].filter(Boolean);
 }
 
-/** What was tried, in order. */
-export function attempts(tried) {
-  return h(
-    "ol",
-    { class: "attempts" },
-    tried.map((attempt) =>
-      h(
-        "li",
-        {},
-        `${attempt.provider} ${SAID[attempt.outcome] ?? attempt.outcome} (${seconds(attempt.latency_ms / 1000)})`,
-      ),
-    ),
-  );
-}
-
+/** Look at a request until it has ended: as it is then, or as it was when its card went. */
 async function watch(card, request, typicalS) {
   const began = performance.now();
   const bar = h("progress", { max: 100, "aria-label": "Elapsed of the typical time" });
   const line = h("p", { class: "elapsed" });
   const tries = h("div");
-  const stop = h("button", { type: "button" }, "Cancel");
   let cancelled = null;
-  const cancel = () => {
+  const cancel = button("Cancel", () => {
     // Not disabled: it would lose the focus.
-    stop.textContent = "Cancelling…";
-    cancelled = api.cancel(request.id).then(
+    cancel.textContent = "Cancelling…";
+    cancelled ??= stop(request).then(
       () => null,
-      (error) => (error.code === "invalid_request" ? null : error),
+      (error) => error,
     );
-  };
-  stop.addEventListener("click", cancel, { once: true });
-  fill(
-    card,
-    h("p", { class: "prompt" }, request.prompt),
-    bar,
-    line,
-    tries,
-    h("p", { class: "buttons" }, stop),
-  );
+  });
+  fill(card, h("p", { class: "prompt" }, request.prompt), bar, line, tries, buttons(cancel));
   const tick = () => {
     const elapsedS = (performance.now() - began) / 1000;
     // A bar that never pretends to be done: it slows down past the typical time.
     bar.value = 100 * (1 - Math.exp((-1.6 * elapsedS) / Math.max(typicalS, 1)));
-    const state = request.status === "queued" ? "Waiting for its turn" : "Being made";
-    line.textContent = `${state}: ${seconds(elapsedS)}, usually about ${seconds(typicalS)}`;
+    line.textContent = `${STATUSES[request.status]}: ${seconds(elapsedS)}, usually about ${seconds(typicalS)}`;
   };
-  const clock = setInterval(tick, 250);
+  const clock = setInterval(tick, TICK_MS);
   tick();
   try {
-    for (let waitMs = FIRST_LOOK_MS; ["queued", "running"].includes(request.status);) {
+    for (let waitMs = FIRST_LOOK_MS; open(request) && card.isConnected;) {
       await new Promise((done) => setTimeout(done, waitMs));
       waitMs = Math.min(waitMs * 1.3, LONGEST_LOOK_MS);
       const lost = await cancelled;
       if (lost) throw lost;
-      request = await api.request(request.id);
+      if (card.isConnected) request = await api.request(request.id);
       tries.replaceChildren(...(request.attempts.length ? [attempts(request.attempts)] : []));
     }
   } finally {

@@ -11,11 +11,9 @@ const AT_ONCE = 4;
 export async function* files(results, bad) {
   const names = new Names();
   let item = 0;
-  for (const [stem, ending] of [
-    ["results", "jsonl"],
-    ["failed", "txt"],
-  ])
-    names.of(stem, ending);
+  // What the ZIP calls its own.
+  names.of("results", "jsonl");
+  names.of("failed", "txt");
   for await (const line of lines(results.stream())) {
     const { custom_id: id, images, error, status } = JSON.parse(line);
     if (status !== "succeeded") bad.push(`${id}\t${error?.message ?? status}`);
@@ -58,24 +56,13 @@ export async function* lines(stream) {
 
 /** What came of an item, each picture by itself. */
 export function thumbs({ custom_id: id, images, error, status }) {
-  if (!images.length)
+  if (!images.length) {
     return [h("li", { class: "wrong" }, h("strong", {}, id), ` ${error?.message ?? status}`)];
-  return images.map((image) =>
-    h(
-      "li",
-      {},
-      h(
-        "a",
-        { href: api.link(image), target: "_blank", rel: "noopener" },
-        h("img", {
-          src: api.link(image),
-          alt: "",
-          width: image.width,
-          height: image.height,
-          loading: "lazy",
-        }),
-        h("span", {}, id),
-      ),
-    ),
-  );
+  }
+  return images.map((image) => {
+    const { width, height } = image;
+    const href = api.link(image);
+    const img = h("img", { src: href, alt: "", width, height, loading: "lazy" });
+    return h("li", {}, h("a", { href, target: "_blank", rel: "noopener" }, img, h("span", {}, id)));
+  });
 }

@@ -1,8 +1,11 @@
 // A sheet of items as text, JSONL or CSV or one prompt a line: what it says, and what is wrong with it.
 
+import { CHOICES } from "./catalogue.js";
+
 /** Of one batch, by the server's rule. */
-export const MAX_ITEMS = 100_000;
+const MAX_ITEMS = 100_000;
 const MAX_ID = 255;
+const MAX_SEED = 2 ** 31 - 1;
 const FIELDS = new Set(
   (
     "custom_id prompt template model aspect_ratio resolution quality background output_format " +
@@ -10,13 +13,6 @@ const FIELDS = new Set(
   ).split(" "),
 );
 const ALONE = new Set(["webhook_url", "delivery", "cache", "timeout_s", "metadata"]);
-const LISTS = {
-  aspect_ratio: "aspect_ratios",
-  resolution: "resolutions",
-  quality: "qualities",
-  background: "backgrounds",
-  output_format: "output_formats",
-};
 const NUMBERS = new Set(["n", "seed", "output_quality"]);
 const OBJECTS = new Set(["images", "mask", "route", "options"]);
 const MARKS = { ",": "commas", ";": "semicolons", "\t": "tabs" };
@@ -76,21 +72,7 @@ async function readTable(text, { mark, start, line: above }, sheet, breathe) {
   const rows = records(text, mark, start, above);
   const head = rows.next().value;
   const names = head.cells.map(column);
-  names.forEach((name, at) => {
-    if (!name || FIELDS.has(name) || name.startsWith("var.")) {
-      if (name && names.indexOf(name) < at)
-        sheet.problems.push({
-          line: head.line,
-          message: `The column ${name} is there twice.`,
-          right: "Each column once",
-        });
-      return;
-    }
-    const right = ALONE.has(name)
-      ? "Leave the column out"
-      : `Columns are ${[...FIELDS].join(", ")}, var.NAME`;
-    sheet.problems.push({ line: head.line, message: `There is no field ${name}.`, right });
-  });
+  for (const [message, right] of ofColumns(names)) sheet.problems.push({ line: head.line, message, right });
   for (const row of rows) {
     await breathe(row.line);
     if (row.cells.every((cell) => !cell.trim())) continue;
@@ -111,6 +93,16 @@ async function readTable(text, { mark, start, line: above }, sheet, breathe) {
       if (!names.includes("custom_id")) fields.custom_id = `item-${sheet.items.length + 1}`;
       sheet.items.push({ line: row.line, fields });
     }
+  }
+}
+
+function* ofColumns(names) {
+  for (const [at, name] of names.entries()) {
+    const known = FIELDS.has(name) || name.startsWith("var.");
+    if (known && names.indexOf(name) < at) yield [`The column ${name} is there twice.`, "Each column once"];
+    if (known || !name) continue;
+    const right = `Columns are ${[...FIELDS].join(", ")}, var.NAME`;
+    yield [`There is no field ${name}.`, ALONE.has(name) ? "Leave the column out" : right];
   }
 }
 
@@ -246,37 +238,38 @@ function* ofItem(fields, seen) {
 }
 
 function* ofModel(given, named) {
-  const whole = (name, least, most) => {
-    const value = given[name];
-    const fits = value === undefined || (Number.isInteger(value) && value >= least && value <= most);
-    return fits ? [] : [[`${name} is ${JSON.stringify(value)}.`, `A whole number from ${least} to ${most}`]];
-  };
   const model = named.get(given.model);
-  yield* whole("n", 1, model?.max_images ?? Infinity);
-  yield* whole("seed", 0, 2 ** 31 - 1);
-  yield* whole("output_quality", 1, 100);
+  yield* ofNumbers(given, model);
   if (given.output_quality !== undefined && !["jpeg", "webp"].includes(given.output_format))
     yield ["output_quality goes with jpeg and webp.", "output_format jpeg or webp, or no output_quality"];
-  if (given.model === "auto") return;
-  if (!model) {
+  if (given.options !== undefined && !isObject(given.options)) yield ["options is no object.", '{"…": "…"}'];
+  if (model) yield* ofAbilities(given, model);
+  else if (given.model !== "auto")
     yield [`There is no model ${given.model}.`, nearest(String(given.model), named)];
-    return;
+}
+
+function* ofNumbers(given, model) {
+  const ranges = { n: [1, model?.max_images ?? Infinity], seed: [0, MAX_SEED], output_quality: [1, 100] };
+  for (const [name, [least, most]] of Object.entries(ranges)) {
+    const value = given[name];
+    if (value === undefined || (Number.isInteger(value) && value >= least && value <= most)) continue;
+    yield [`${name} is ${JSON.stringify(value)}.`, `A whole number from ${least} to ${most}`];
   }
+}
+
+/** What is asked of a model that it does not do. */
+function* ofAbilities(given, model) {
   const operation = given.images?.length || given.mask || given.previous_request_id ? "edit" : "generate";
   if (!model.operations.includes(operation))
     yield [`${model.name} cannot ${operation}.`, "Choose another model"];
-  for (const [name, plural] of Object.entries(LISTS)) {
+  for (const [name, [list]] of Object.entries(CHOICES)) {
     const value = given[name];
-    if (value === undefined || model[plural].includes(value)) continue;
-    yield [
-      `${model.name} has no ${name} ${JSON.stringify(value)}.`,
-      model[plural].length ? `One of ${model[plural].join(", ")}` : `Leave ${name} out`,
-    ];
+    if (value === undefined || model[list].includes(value)) continue;
+    yield [`${model.name} has no ${name} ${JSON.stringify(value)}.`, oneOf(model[list], name)];
   }
-  const length =
-    typeof given.prompt === "string" && given.prompt.length > model.prompt_limit
-      ? [...given.prompt].length
-      : 0;
+  const prompt = typeof given.prompt === "string" ? given.prompt : "";
+  // In characters, which are counted only where it matters.
+  const length = prompt.length > model.prompt_limit ? [...prompt].length : 0;
   if (length > model.prompt_limit)
     yield [`The prompt has ${length} characters.`, `At most ${model.prompt_limit} for ${model.name}`];
   if (given.seed !== undefined && !model.seed)
@@ -286,15 +279,13 @@ function* ofModel(given, named) {
   const sources = (given.images?.length ?? 0) + (given.mask ? 1 : 0);
   if (sources > model.max_sources)
     yield [`${model.name} takes no ${sources} images.`, `At most ${model.max_sources}, a mask included`];
-  if (given.options !== undefined && !isObject(given.options)) yield ["options is no object.", '{"…": "…"}'];
   for (const name of Object.keys(isObject(given.options) ? given.options : {})) {
     if (!model.options.includes(name))
-      yield [
-        `${model.name} has no option ${name}.`,
-        model.options.length ? `One of ${model.options.join(", ")}` : "Leave options out",
-      ];
+      yield [`${model.name} has no option ${name}.`, oneOf(model.options, "options")];
   }
 }
+
+const oneOf = (values, name) => (values.length ? `One of ${values.join(", ")}` : `Leave ${name} out`);
 
 function* ofTemplate(given, templates) {
   if (given.template === undefined) return;

@@ -2,15 +2,14 @@
 
 import * as api from "./api.js";
 import { failed } from "./app.js";
-import { announce, field, h } from "./dom.js";
+import { announce, button, field, h } from "./dom.js";
 import { filename } from "./picture.js";
+import { counted, megabytes } from "./words.js";
 
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
 // In base64 a third more, of the 32 MB a request may have.
 const MOST_BYTES = 22 * 2 ** 20;
 const THUMB = 160;
-
-const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`;
 
 /** The strip of sources. A source is {name, blob, width, height, imageId}: `blob` are its bytes,
  * `imageId` is set where the server has it. `first()` is asked, and may refuse, before another
@@ -91,9 +90,10 @@ export class Sources {
   /** Add a picture that the server has. */
   addImage(image) {
     return this.#then(async () => {
+      const key = api.key.get();
       try {
-        const blob = await api.bytes(image);
-        this.list.push({ ...(await read(blob, filename(image))), imageId: image.id });
+        const source = await read(await api.bytes(image), filename(image));
+        if (key === api.key.get()) this.list.push({ ...source, imageId: image.id });
         this.refused.replaceChildren();
       } catch (error) {
         this.refused.replaceChildren(failed(error, () => this.addImage(image)));
@@ -109,6 +109,12 @@ export class Sources {
     return true;
   }
 
+  /** Take those away that the server gave to a key which is not the present one. */
+  forget() {
+    this.list = this.list.filter((source) => !source.imageId);
+    this.#show();
+  }
+
   /** Once every picture that was given has been read. */
   async settled() {
     await this.#reading;
@@ -116,11 +122,11 @@ export class Sources {
 
   /** What stands in the way of sending them to a model, or null. A mask counts as a picture. */
   trouble(model, masked) {
-    const count = this.list.length + (masked ? 1 : 0);
-    if (model && count > model.max_sources) {
-      const room = model.max_sources - (masked ? 1 : 0);
-      const most = `${model.name} takes ${room === 1 ? "1 picture" : `${room} pictures`}${masked ? " and a mask" : ""} at most`;
-      return `${most}, and there are ${this.list.length}: remove ${count - model.max_sources}, or choose another model.`;
+    const mask = masked ? 1 : 0;
+    const over = this.list.length + mask - (model?.max_sources ?? Infinity);
+    if (over > 0) {
+      const room = counted(model.max_sources - mask, "picture") + (masked ? " and a mask" : "");
+      return `${model.name} takes ${room} at most, and there are ${this.list.length}: remove ${over}, or choose another model.`;
     }
     if (this.bytes > MOST_BYTES) {
       return `The files have ${megabytes(this.bytes)}, and at most ${megabytes(MOST_BYTES)} can be sent together: remove one, or make them smaller.`;
@@ -140,9 +146,7 @@ export class Sources {
       ? `, ${model.name} takes up to ${model.max_sources}${model.mask ? ", a mask included" : ""}`
       : "";
     const count = this.list.length;
-    const said = count
-      ? `${count === 1 ? "1 picture" : `${count} pictures`}${most}.`
-      : `No picture yet${most}.`;
+    const said = `${count ? counted(count, "picture") : "No picture yet"}${most}.`;
     if (trouble && trouble !== this.said.textContent) announce(trouble);
     this.said.textContent = trouble ?? said;
     this.said.className = trouble ? "wrong" : "fine";
@@ -198,17 +202,13 @@ export class Sources {
     const item = held && this.strip.children[this.list.indexOf(held.source)];
     // The same button, unless it now leads nowhere.
     const buttons = [...(item?.querySelectorAll("button:not(:disabled)") ?? [])];
-    (buttons.find((button) => button.dataset.do === held.what) ?? buttons[0])?.focus();
+    (buttons.find((one) => one.dataset.do === held.what) ?? buttons[0])?.focus();
     this.#changed();
   }
 
   #item(source, at) {
-    const button = (what, text, disabled, run) =>
-      h(
-        "button",
-        { type: "button", "data-do": what, disabled, onclick: run, "aria-label": `${text}: ${source.name}` },
-        text,
-      );
+    const action = (what, text, disabled, run) =>
+      button(text, run, { "data-do": what, disabled, "aria-label": `${text}: ${source.name}` });
     const item = h(
       "li",
       { draggable: "true" },
@@ -218,11 +218,16 @@ export class Sources {
       h(
         "span",
         { class: "buttons" },
-        button("earlier", "Earlier", at === 0, () => this.#move(source, at - 1)),
-        button("later", "Later", at === this.list.length - 1, () => this.#move(source, at + 1)),
-        button("remove", "Remove", false, () => this.#remove(source)),
+        action("earlier", "Earlier", at === 0, () => this.#move(source, at - 1)),
+        action("later", "Later", at === this.list.length - 1, () => this.#move(source, at + 1)),
+        action("remove", "Remove", false, () => this.#remove(source)),
       ),
     );
+    this.#drags(item, source, at);
+    return item;
+  }
+
+  #drags(item, source, at) {
     item.source = source;
     item.addEventListener("dragstart", (event) => {
       this.#dragged = source;
@@ -236,7 +241,6 @@ export class Sources {
       event.preventDefault();
       this.#move(this.#dragged, at);
     });
-    return item;
   }
 }
 

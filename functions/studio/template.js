@@ -1,27 +1,30 @@
 // A form that begins from a template: the picker, its variables as fields, and the prompt they make.
 
 import { failed } from "./app.js";
-import { find, models, templates } from "./catalogue.js";
-import { announce, field, h, right, wrong } from "./dom.js";
+import { CHOICES, models, named, templates } from "./catalogue.js";
+import { announce, button, buttons, field, h, right, wrong } from "./dom.js";
+import { counted, worded } from "./words.js";
 
 const MANY = 10;
 const LONG = 100;
 const PLACE = /\{([a-z][a-z0-9_]*)\}/g;
 
 /** "needs 2 to 5 pictures": what a template works on; nothing where it works on none. */
-export function sources({ min_sources: least, max_sources: most }) {
+function sources({ min_sources: least, max_sources: most }) {
   if (!most) return "";
-  const pictures = `${most} picture${most > 1 ? "s" : ""}`;
+  const pictures = counted(most, "picture");
   if (!least) return `takes up to ${pictures}`;
   return least === most ? `needs ${pictures}` : `needs ${least} to ${pictures}`;
 }
 
 /** The prompt as the server makes it, in pieces: text, and {place, value} for each variable. */
-export function pieces(template, values) {
-  const named = Object.fromEntries(template.variables.map((variable) => [variable.name, variable]));
+function pieces(template, values) {
+  const defaults = Object.fromEntries(
+    template.variables.map((variable) => [variable.name, variable.default]),
+  );
   const made = template.prompt.split(PLACE).map((piece, at) => {
     if (at % 2 === 0) return piece;
-    return { place: `{${piece}}`, value: values[piece] ?? named[piece]?.default ?? null };
+    return { place: `{${piece}}`, value: values[piece] ?? defaults[piece] ?? null };
   });
   if (template.avoid.length) made.push(` Avoid: ${template.avoid.join(", ")}.`);
   return made;
@@ -34,7 +37,6 @@ export class Templates {
   #prompt;
   #fields;
   #chosen = null;
-  #dialog = null;
 
   constructor(operation, root, { prompt, fields }) {
     this.#operation = operation;
@@ -45,21 +47,13 @@ export class Templates {
     this.clear();
   }
 
-  /** Have them ready. That they are not is said when somebody wants one. */
-  async load() {
-    await this.#usable().catch(() => null);
-  }
-
   /** Go on without a template. */
   clear() {
     this.#chosen = null;
     this.#show(true);
-    const open = h(
-      "button",
-      { type: "button", "aria-haspopup": "dialog", onclick: () => this.#pick() },
-      "Start from a template",
+    this.#root.replaceChildren(
+      button("Start from a template", () => this.#pick(), { "aria-haspopup": "dialog" }),
     );
-    this.#root.replaceChildren(open);
   }
 
   /** Show an error at the variable it is about; whether it is about the template. */
@@ -86,17 +80,12 @@ export class Templates {
   /** What the model makes by itself, for settings of the template that were taken back: left out they
    * would be the template's. The shape of an edit is the first picture's, which has no name. */
   #unset(fields) {
-    const model = this.#fields.model;
+    const { model } = this.#fields;
     const now = this.#fields.values();
-    const own = {
-      aspect_ratio: this.#operation === "generate" && model?.aspect_ratios[0],
-      resolution: model?.resolutions[0],
-      quality: model?.qualities[0],
-      background: model?.backgrounds[0],
-      output_format: model?.output_formats[0],
-    };
-    const back = Object.keys(fields).filter((name) => !(name in now) && own[name]);
-    return Object.fromEntries(back.map((name) => [name, own[name]]));
+    const own = Object.entries(CHOICES).map(([name, [list]]) => [name, model?.[list][0]]);
+    const back = own.filter(([name, value]) => name in fields && !(name in now) && value);
+    const shaped = this.#operation === "edit" ? back.filter(([name]) => name !== "aspect_ratio") : back;
+    return Object.fromEntries(shaped);
   }
 
   #values() {
@@ -107,23 +96,19 @@ export class Templates {
   async #pick() {
     const title = h("h2", { id: `${this.#operation}-templates` }, "Start from a template");
     const list = h("div", { class: "templates" }, h("p", { class: "fine" }, "Loading templates…"));
-    const close = h("button", { type: "button" }, "Cancel");
+    const close = button("Cancel", () => dialog.close());
     const top = h("div", {}, title);
-    this.#dialog = h(
-      "dialog",
-      { class: "picker", "aria-labelledby": title.id },
-      top,
-      list,
-      h("p", { class: "buttons" }, close),
-    );
-    const dialog = this.#dialog;
-    close.addEventListener("click", () => dialog.close());
+    const dialog = h("dialog", { class: "picker", "aria-labelledby": title.id }, top, list, buttons(close));
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
     dialog.showModal();
     try {
       const [usable, known] = [await this.#usable(), await models()];
-      const cards = usable.map((template) => this.#card(template, known));
+      const use = (template) => {
+        dialog.close();
+        this.#use(template);
+      };
+      const cards = usable.map((template) => card(template, known, () => use(template)));
       list.replaceChildren(
         ...(cards.length ? cards : [h("p", { class: "empty" }, "There is no template for this.")]),
       );
@@ -138,63 +123,37 @@ export class Templates {
     }
   }
 
-  #card(template, known) {
-    const model = known.find(({ id }) => id === template.model)?.name ?? template.model;
-    const needs = sources(template);
-    return h(
-      "button",
-      { type: "button", "data-template": template.name, onclick: () => this.#use(template) },
-      h("strong", {}, template.title),
-      h("span", {}, template.description),
-      h("span", { class: "fine" }, [`Best with ${model}`, needs].filter(Boolean).join(" · ")),
-    );
-  }
-
   async #use(template) {
     this.#chosen = template;
-    this.#dialog?.close();
+    const known = await models().catch(() => []);
+    if (this.#chosen !== template) return;
     this.#show(false);
     const preview = h("p", { class: "preview" });
-    const rows = template.variables.map(variableField);
-    const model = await find(template.model).catch(() => null);
-    this.#root.replaceChildren(
-      h(
-        "fieldset",
-        {},
-        h("legend", {}, `Template: ${template.title}`),
-        h(
-          "p",
-          { class: "fine" },
-          [
-            template.description,
-            sources(template) && `It ${sources(template)}.`,
-            model && `Best with ${model.name}.`,
-          ]
-            .filter(Boolean)
-            .join(" "),
-        ),
-        rows,
-        h("h3", {}, "The prompt it makes"),
-        preview,
-        h(
-          "p",
-          { class: "buttons" },
-          h("button", { type: "button", onclick: () => this.#asText() }, "Use as text"),
-          h("button", { type: "button", onclick: () => this.#pick() }, "Another template"),
-          h("button", { type: "button", onclick: () => this.#leave() }, "Without template"),
-        ),
+    const draw = () => preview.replaceChildren(...pieces(template, this.#values()).map(shown));
+    const set = h(
+      "fieldset",
+      {},
+      h("legend", {}, `Template: ${template.title}`),
+      h("p", { class: "fine" }, described(template, named(known, template.model))),
+      template.variables.map(variableField),
+      h("h3", {}, "The prompt it makes"),
+      preview,
+      buttons(
+        button("Use as text", () => this.#asText()),
+        button("Another template", () => this.#pick()),
+        button("Without template", () => this.#leave()),
       ),
     );
-    const draw = () => preview.replaceChildren(...pieces(template, this.#values()).map(shown));
-    this.#root.querySelector("fieldset").addEventListener("input", ({ target }) => {
+    set.addEventListener("input", ({ target }) => {
       right(this.#root);
       check(target);
       draw();
     });
+    this.#root.replaceChildren(set);
     draw();
     this.#fields.fill({ ...this.#fields.values(), model: template.model, ...template.fields });
     announce(`Template ${template.title}`);
-    const first = ["[name]:invalid", "[name]", "button"].map((sought) => this.#root.querySelector(sought));
+    const first = ["[name]:invalid", "[name]", "button"].map((sought) => set.querySelector(sought));
     first.find(Boolean).focus();
   }
 
@@ -223,26 +182,39 @@ export class Templates {
   }
 }
 
+/** A template in the picker. */
+function card(template, known, use) {
+  const model = named(known, template.model)?.name ?? template.model;
+  return h(
+    "button",
+    { type: "button", "data-template": template.name, onclick: use },
+    h("strong", {}, template.title),
+    h("span", {}, template.description),
+    h("span", { class: "fine" }, [`Best with ${model}`, sources(template)].filter(Boolean).join(" · ")),
+  );
+}
+
+function described(template, model) {
+  const needs = sources(template);
+  const said = [template.description, needs && `It ${needs}.`, model && `Best with ${model.name}.`];
+  return said.filter(Boolean).join(" ");
+}
+
 /** A variable as a field, which says itself what it lacks. */
 function variableField(variable) {
   const { name, description, example, values, required } = variable;
   const given = { name, required, maxlength: variable.max_length, value: variable.default ?? "" };
   const texts = { ...given, placeholder: required ? example : variable.default, autocomplete: "off" };
-  const control = values.length
-    ? h(
-        "select",
-        { name, required },
-        [
-          required && h("option", { value: "" }, "Choose…"),
-          values.map((value) => h("option", { value, selected: value === variable.default }, value)),
-        ].flat(),
-      )
-    : variable.max_length > LONG
-      ? h("textarea", { ...texts, rows: 2 })
-      : h("input", texts);
-  const label = name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+  let control;
+  if (values.length) {
+    const options = values.map((value) =>
+      h("option", { value, selected: value === variable.default }, value),
+    );
+    control = h("select", { name, required }, required && h("option", { value: "" }, "Choose…"), options);
+  } else if (variable.max_length > LONG) control = h("textarea", { ...texts, rows: 2 });
+  else control = h("input", texts);
   const hint = required || values.length ? description : `${description}, such as “${example}”`;
-  const row = field([label, required && h("span", { class: "tag" }, "needed")], control, hint);
+  const row = field([worded(name), required && h("span", { class: "tag" }, "needed")], control, hint);
   check(control);
   return row;
 }
@@ -263,9 +235,10 @@ function search(list, cards) {
   list.append(none);
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/);
-    for (const card of cards)
-      card.hidden = !words.every((word) => card.textContent.toLowerCase().includes(word));
-    none.hidden = cards.some((card) => !card.hidden);
+    for (const one of cards) {
+      one.hidden = !words.every((word) => one.textContent.toLowerCase().includes(word));
+    }
+    none.hidden = cards.some((one) => !one.hidden);
   });
   return field("Search", input);
 }

@@ -14,15 +14,12 @@ export async function body(turn) {
 }
 
 function base64(blob, at) {
+  const gone = new Error("The file has changed or is gone. Remove it and add it again.");
+  gone.param = `images[${at}]`;
   return new Promise((done, fail) => {
     const reader = new FileReader();
     reader.onload = () => done(reader.result.slice(reader.result.indexOf(",") + 1));
-    reader.onerror = () =>
-      fail(
-        Object.assign(new Error("The file has changed or is gone. Remove it and add it again."), {
-          param: `images[${at}]`,
-        }),
-      );
+    reader.onerror = () => fail(gone);
     reader.readAsDataURL(blob);
   });
 }

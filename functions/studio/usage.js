@@ -1,9 +1,10 @@
 // Usage: what there is to spend, what was spent, and on what.
 
 import * as api from "./api.js";
-import { askForKey, failed, keyed, onKey } from "./app.js";
+import { failed, keyed, keyless, onKey } from "./app.js";
 import { Chart } from "./chart.js";
-import { field, h, money, select } from "./dom.js";
+import { facts, field, h, scroll, select, table } from "./dom.js";
+import { counted, many, money } from "./words.js";
 
 const DAY_MS = 86_400_000;
 const MOST_DAYS = 366;
@@ -40,7 +41,7 @@ class Usage {
   #boxes = h("div", { class: "usage", hidden: true });
   #standing = h("section", { class: "panel", "aria-label": "Account" });
   #form;
-  #sums = h("dl", { class: "sums" });
+  #sums = h("div");
   #free = h("p", { hidden: true });
   #chart;
   #days = h("tbody");
@@ -68,14 +69,9 @@ class Usage {
           { class: "fine" },
           "Only what was delivered is counted, on the day it ended. Days are those of UTC.",
         ),
-        h(
-          "details",
-          { class: "days" },
-          h("summary", {}, "Every day in a table"),
-          table("By day", "Day", this.#days),
-        ),
-        table("By model", "Model", this.#models),
-        table("By provider", "Provider", this.#providers),
+        h("details", { class: "days" }, h("summary", {}, "Every day in a table"), parted("Day", this.#days)),
+        parted("Model", this.#models),
+        parted("Provider", this.#providers),
       ),
     );
     section.append(this.#note, this.#boxes);
@@ -89,9 +85,7 @@ class Usage {
   show() {
     if (api.key.get()) return this.#load();
     this.#forget();
-    const enter = h("button", { type: "button", onclick: () => askForKey() }, "Enter a key");
-    const why = h("p", {}, "The usage of an account needs its key.");
-    this.#note.replaceChildren(h("div", { class: "empty" }, why, enter));
+    this.#note.replaceChildren(keyless("The usage of an account needs its key."));
     if (!this.#asked) keyed();
     this.#asked = true;
     return null;
@@ -183,20 +177,19 @@ class Usage {
   #draw() {
     const { from, to, days, models, providers } = this.#found;
     const sum = total(days);
-    const unit = this.#unit ?? (sum.usd > 0 || !api.key.test ? "usd" : "images");
+    const unit = this.#unit ?? (sum.usd > 0 || !api.key.test() ? "usd" : "images");
     this.#form.elements.unit.value = unit;
-    this.#free.hidden = !api.key.test;
+    this.#free.hidden = !api.key.test();
     this.#free.textContent = `${FREE}${sum.usd > 0 ? " What was spent, live keys of the account spent." : ""}`;
     const sums = [
       ["Spent", money(sum.usd)],
       ["Pictures", many(sum.images)],
       ["Requests", many(sum.requests)],
     ];
-    this.#sums.replaceChildren(...sums.map(amount));
+    this.#sums.replaceChildren(facts("sums", sums));
     const each = filled(days, from, to);
     const text = unit === "usd" ? money : many;
-    const counted = (value) =>
-      unit === "usd" ? money(value) : `${many(value)} ${ONE[unit]}${value === 1 ? "" : "s"}`;
+    const amount = (value) => (unit === "usd" ? money(value) : counted(value, ONE[unit]));
     this.#chart.show({
       name: `${UNITS[unit]} by day`,
       whole: unit !== "usd",
@@ -204,7 +197,7 @@ class Usage {
       bars: each.map((one) => ({
         label: said(one.day, { day: "numeric", month: "short" }),
         value: Number(one[unit]),
-        said: `${said(one.day, { dateStyle: "medium" })}: ${counted(one[unit])}`,
+        said: `${said(one.day, { dateStyle: "medium" })}: ${amount(one[unit])}`,
       })),
     });
     this.#days.replaceChildren(...each.toReversed().map((one) => row(one.day, one)));
@@ -214,7 +207,7 @@ class Usage {
 }
 
 /** Every day from one to another, those without use as zero. */
-export function filled(rows, from, to) {
+function filled(rows, from, to) {
   const known = new Map(rows.map((one) => [one.day, one]));
   const count = Math.round((ms(to) - ms(from)) / DAY_MS) + 1;
   return Array.from({ length: count }, (_, n) => {
@@ -230,23 +223,15 @@ function total(rows) {
   return { usd: micros / MICROS, images: sum("images"), requests: sum("requests") };
 }
 
-const many = (number) => number.toLocaleString("en-US");
-
-const amount = ([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text));
-
 function standing({ name, balance_usd, held_usd, available_usd, limits, usage: used }) {
   const sums = [
-    ["Available", available_usd],
-    ["Balance", balance_usd],
-    ["Held", held_usd],
+    ["Available", money(available_usd)],
+    ["Balance", money(balance_usd)],
+    ["Held", money(held_usd)],
   ];
   return [
     h("h2", {}, `Account ${name}`),
-    h(
-      "dl",
-      { class: "sums" },
-      sums.map(([text, usd]) => amount([text, money(usd)])),
-    ),
+    facts("sums", sums),
     h("h3", {}, "Limits"),
     h(
       "ul",
@@ -264,16 +249,11 @@ function limit(text, used, most, write) {
   return h("li", {}, h("p", {}, h("span", {}, text), h("span", {}, state)), bar);
 }
 
-function table(caption, first, body) {
-  const heads = ["Requests", "Pictures", "Dollars"].map((text) =>
-    h("th", { class: "number", scope: "col" }, text),
-  );
-  const head = h("thead", {}, h("tr", {}, h("th", { scope: "col" }, first), heads));
-  return h(
-    "div",
-    { class: "scroll shares", role: "region", "aria-label": caption, tabindex: 0 },
-    h("table", {}, h("caption", {}, caption), head, body),
-  );
+/** What was used by day, model or provider. */
+function parted(by, body) {
+  const heads = [by, "Requests", "Pictures", "Dollars"];
+  const caption = `By ${by.toLowerCase()}`;
+  return scroll(caption, table(heads, body, { caption, numbers: true }), "shares");
 }
 
 function row(name, one, share = null) {

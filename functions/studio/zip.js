@@ -1,5 +1,7 @@
 // A ZIP of files as they are, and names that every system can unpack.
 
+import { crc32 } from "./crc32.js";
+
 const MOST_FILES = 65_534;
 const MOST_BYTES = 2 ** 31;
 const UTF8 = 0x0800;
@@ -8,12 +10,6 @@ const MAX_NAME_BYTES = 180;
 const RESERVED = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
 // What Windows forbids, and marks that make a name read as another.
 const FORBIDDEN = /[\\/:*?"<>|\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
-
-const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
-  return value;
-});
 
 /** A ZIP in the making: its files stay Blobs, which a browser may keep on disk. */
 export class Zip {
@@ -29,9 +25,9 @@ export class Zip {
 
   /** Put a Blob in as a file. */
   async add(name, blob) {
-    const path = new TextEncoder().encode(name);
-    const crc = await crc32(blob);
     if (blob.size >= 2 ** 32 - MOST_BYTES) throw new RangeError(`${name} is too large for a ZIP.`);
+    const path = new TextEncoder().encode(name);
+    const crc = await checked(blob);
     const shared = [
       [2, UTF8],
       [2, 0],
@@ -105,14 +101,14 @@ export class Names {
   }
 }
 
-/** The CRC-32 of a Blob. */
-export async function crc32(blob) {
-  let crc = -1;
+/** The CRC-32 of a Blob, which need not be in memory as a whole. */
+async function checked(blob) {
+  let crc = 0;
   const reader = blob.stream().getReader();
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) return ~crc >>> 0;
-    for (let at = 0; at < value.length; at++) crc = TABLE[(crc ^ value[at]) & 255] ^ (crc >>> 8);
+    if (done) return crc;
+    crc = crc32(value, crc);
   }
 }
 

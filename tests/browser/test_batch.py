@@ -264,7 +264,7 @@ def test_files_are_dropped(studio: Studio, page: Page) -> None:
 
     many = "".join(f"A cup, number {n}\n" for n in range(30_000))
     studio.drop(items, text_file("many.txt", many))
-    expect(said).to_have_text("Read as a list of prompts: 30000 items.")
+    expect(said).to_have_text("Read as a list of prompts: 30,000 items.")
     expect(items).to_be_hidden()
     expect(start).to_have_text("Start batch of 30000")
     page.get_by_role("button", name="Remove").click()

@@ -106,7 +106,7 @@ def sent_after(easel: Easel, prompt: str) -> Any:
 
 def test_a_large_mask_is_written_in_bands_without_seams(studio: Studio) -> None:
     packed = studio.page.evaluate("""async () => {
-      const { png } = await import("/studio/mask.js");
+      const { png } = await import("/studio/strokes.js");
       const line = { how: "paint", size: 100, points: [100, 100, 3900, 900] };
       const dot = { how: "paint", size: 201, points: [2000.5, 256.5] };
       const cut = { how: "erase", size: 61, points: [2000.5, 256.5] };

@@ -45,7 +45,7 @@ def test_dollars_by_day_model_and_provider_agree_with_the_api(paying: Studio) ->
     assert (found[0]["images"], found[0]["requests"]) == (3, 2)
     spent = Decimal(found[0]["usd"])
     assert spent > 0
-    said = page.evaluate("async (usd) => (await import('/studio/dom.js')).money(usd)", str(spent))
+    said = page.evaluate("async (usd) => (await import('/studio/words.js')).money(usd)", str(spent))
     expect(bars.last).to_have_attribute("aria-label", f"{named(paying, today)}: {said}")
     heights = bars.locator(".fill").evaluate_all("all => all.map((e) => +e.getAttribute('height'))")
     assert heights[-1] > 100
