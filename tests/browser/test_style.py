@@ -1,5 +1,5 @@
-"""The studio's files in Prettier's style and without what ESLint takes for mistakes, as ruff keeps the
-Python. `prettier --write` with the same arguments rewrites them."""
+"""The studio's files in Prettier's style and without what ESLint takes for mistakes, as ruff keeps
+the Python. `prettier --write` with the same arguments rewrites them."""
 
 from __future__ import annotations
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests import node as npm
 from tests.wire import targets
 from tests.wire.targets import Darkroom, Target
 
@@ -27,4 +29,12 @@ def target(request: pytest.FixtureRequest) -> Target:
     """Each target in turn."""
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Target)
+    return found
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """A Node that can run the scripts, their packages installed."""
+    found = npm.node()
+    npm.installed(Path(__file__).parent / "js")
     return found

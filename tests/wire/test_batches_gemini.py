@@ -18,7 +18,6 @@ from google.genai import errors, types
 from tests.wire.pictures import painted
 from tests.wire.targets import Darkroom
 from tests.wire.test_google_genai import PRO, sdk
-from tests.wire.test_js import node as node  # a fixture
 from tests.wire.test_js import tour
 
 pytestmark = pytest.mark.process

@@ -10,20 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.node import check_lock, installed, node
+from tests.node import check_lock
 from tests.sandbox.conftest import photo
 from tests.wire.targets import Target
 
 pytestmark = pytest.mark.process
 FOLDER = Path(__file__).parent / "js"
-
-
-@pytest.fixture(scope="module", name="node")
-def ready() -> str:
-    """A Node that can run the scripts, their packages installed."""
-    found = node()
-    installed(FOLDER)
-    return found
 
 
 def tour(node: str, script: str, target: Target) -> Any:
