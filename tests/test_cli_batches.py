@@ -179,7 +179,12 @@ def test_who_stops_watching_leaves_the_batch_alone_and_is_told_how_to_go_on(data
     stored(data, batch())
     program = [sys.executable, "-m", "shared.cli", "batches", "watch", "bat_1"]
     with subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        program,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores it, and all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("accepted")
