@@ -3,8 +3,13 @@
 const ROOT = new URL("..", document.baseURI);
 const SLOT = "darkroom-key";
 const TRIES = 3;
+const LOOK_MS = 30_000;
+const WORK_MS = 60_000;
+/** Of what is sent, by a slow line. */
+const BYTES_PER_MS = 50;
 
-/** What the server refused, or that it could not be reached (`code` "unreachable"). */
+/** What the server refused, or that it could not be reached (`code` "unreachable") or understood
+ * ("unreadable"). `unsure` says that what was asked for may have been done all the same. */
 class ApiError extends Error {
   constructor(said, status) {
     super(said.message);
@@ -15,6 +20,7 @@ class ApiError extends Error {
     this.retryAfterS = said.retry_after_s ?? null;
     this.retryable = said.retryable ?? false;
     this.details = said.details ?? {};
+    this.unsure = status < 400 || status >= 500 || this.code === "in_progress";
   }
 }
 
@@ -37,7 +43,7 @@ export const generate = (body, once) => begin("generate", body, once);
 export const edit = (body, once) => begin("edit", body, once);
 export const request = (id) => get(`account/requests/${id}`);
 export const cancel = (id) => post(`account/requests/${id}/cancel`);
-export const remove = (id) => call("DELETE", `account/requests/${id}`);
+export const remove = (id) => call("DELETE", `account/requests/${id}`, { limitMs: WORK_MS });
 /** `query`: status, operation, model, limit, cursor; what is empty is left out. */
 export const requests = (query) => get("account/requests", query);
 
@@ -52,11 +58,13 @@ export const cancelBatch = (id) => post(`batch/${id}/cancel`);
 /** The answer with the lines of the items that have ended, to be read piece by piece. */
 export const batchResults = (id) => call("GET", `batch/${id}/results`);
 
-/** Where this page finds a picture or asset: its signed link, as seen from here. */
+/** Where this page finds a picture or asset: its signed link, as seen from here. An address that is
+ * none of this server leads nowhere. */
 export function link(image) {
-  const { pathname, search } = new URL(image.url);
+  const { pathname, search, origin, href } = new URL(image.url, ROOT);
   const at = pathname.indexOf("/account/");
-  return at < 0 ? image.url : new URL(pathname.slice(at + 1) + search, ROOT).href;
+  if (at >= 0) return new URL(pathname.slice(at + 1) + search, ROOT).href;
+  return [ROOT.origin, location.origin].includes(origin) ? href : "about:blank";
 }
 
 /** The bytes of a picture as a Blob. */
@@ -75,14 +83,15 @@ function begin(path, body, once) {
 }
 
 async function get(path, query) {
-  return (await call("GET", path, { query })).json();
+  return json(await call("GET", path, { query, limitMs: LOOK_MS }));
 }
 
 async function post(path, body, headers) {
-  return (await call("POST", path, { body, headers })).json();
+  return json(await call("POST", path, { body, headers, limitMs: WORK_MS }));
 }
 
-async function call(method, path, { body, query, headers } = {}) {
+/** `limitMs`: how long the whole answer may take, beside what is sent; nothing ends a download. */
+async function call(method, path, { body, query, headers, limitMs } = {}) {
   const url = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value) url.searchParams.set(name, value);
@@ -94,25 +103,42 @@ async function call(method, path, { body, query, headers } = {}) {
     ...headers,
   };
   const again = method === "GET" || "idempotency-key" in said;
-  return sent(url, { method, headers: said, body: body && JSON.stringify(body) }, again ? TRIES : 1);
+  const text = body && JSON.stringify(body);
+  const limit = limitMs && limitMs + Math.ceil((text?.length ?? 0) / BYTES_PER_MS);
+  return sent(url, { method, headers: said, body: text }, again ? TRIES : 1, limit);
 }
 
-async function sent(url, init, tries = TRIES) {
-  const answer = await answered(url, init, tries);
+async function sent(url, init, tries = TRIES, limitMs = null) {
+  const answer = await answered(url, init, tries, limitMs);
   if (answer.ok) return answer;
   throw new ApiError(await refusal(answer), answer.status);
 }
 
-/** Whatever the server answers; asked again where it could not be reached. */
-async function answered(url, init, tries) {
+/** Whatever the server answers; asked again where it could not be reached, but not where it kept
+ * us waiting. */
+async function answered(url, init, tries, limitMs) {
   for (let tried = 1; tried <= tries; tried++) {
     try {
-      return await fetch(url, init);
-    } catch {
+      return await fetch(url, { ...init, signal: limitMs && AbortSignal.timeout(limitMs) });
+    } catch (error) {
+      if (error.name === "TimeoutError") break;
       if (tried < tries) await new Promise((done) => setTimeout(done, 300 * 2 ** tried));
     }
   }
-  throw new ApiError({ code: "unreachable", message: `The server at ${ROOT.origin} does not answer.` }, 0);
+  throw unreachable();
+}
+
+const unreachable = () =>
+  new ApiError({ code: "unreachable", message: `The server at ${ROOT.origin} does not answer.` }, 0);
+
+async function json(answer) {
+  try {
+    return await answer.json();
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw unreachable();
+    const message = `The server's answer could not be read: it is ${answer.headers.get("content-type") ?? "empty"}.`;
+    throw new ApiError({ code: "unreadable", message }, 0);
+  }
 }
 
 /** The reason of an answer; what stands between here and the server may give none. */

@@ -1,7 +1,7 @@
 // The start: which part is shown, the key, the theme.
 
 import * as api from "./api.js";
-import { button, empty, h, problem } from "./dom.js";
+import { button, confirmed, empty, h, problem } from "./dom.js";
 
 const PARTS = {
   generate: () => import("./generate.js"),
@@ -32,7 +32,6 @@ export async function keyed() {
 /** Ask for a key and wait: the key there is then, or null. */
 function askForKey() {
   const dialog = document.getElementById("key-dialog");
-  document.getElementById("key-input").value = "";
   dialog.querySelector("[data-forget]").hidden = !api.key.get();
   if (!dialog.open) dialog.showModal();
   return new Promise((done) => dialog.addEventListener("close", () => done(api.key.get()), { once: true }));
@@ -76,18 +75,21 @@ function named() {
 }
 
 async function shown() {
-  takeKey();
+  const brought = linkedKey();
   const name = named();
   if (name !== now) turn(name);
+  if (brought) take(brought);
   const given = handed;
   handed = null;
   const section = document.getElementById(name);
-  section.querySelector(":scope > .problem")?.remove();
+  const box = () => section.querySelector(":scope > .problem");
+  box()?.remove();
   try {
     const module = await (started[name] ??= begun(name, section));
     // Somebody who was too quick for it is elsewhere by now.
     if (given || name === now) await module.show?.(given);
   } catch (error) {
+    box()?.remove();
     section.append(problem(error, [["Load the page again", () => location.reload()]]));
   }
 }
@@ -105,18 +107,27 @@ function turn(name) {
   for (const part of Object.keys(PARTS)) {
     document.getElementById(part).hidden = part !== name;
     const entry = document.querySelector(`nav a[href="#${part}"]`);
-    if (part === name) entry.setAttribute("aria-current", "page");
-    else entry.removeAttribute("aria-current");
+    if (part === name) {
+      entry.setAttribute("aria-current", "page");
+      entry.parentElement.scrollLeft = entry.offsetLeft - entry.offsetWidth;
+    } else entry.removeAttribute("aria-current");
   }
   document.title = `${document.getElementById(`${name}-title`).textContent} · Darkroom studio`;
 }
 
 /** From the link that `make run` prints. A fragment is not sent, and does not stay in the history. */
-function takeKey() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("key");
-  if (!given) return;
-  history.replaceState(null, "", `${location.pathname}#generate`);
-  changeKey(given.trim());
+function linkedKey() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("key")?.trim();
+  if (given) history.replaceState(null, "", `${location.pathname}#generate`);
+  return given;
+}
+
+/** Whoever made a link would see what is made with its key: another one is not replaced unasked. */
+async function take(text) {
+  const before = api.key.get();
+  const question = "Use the key of this link instead of yours? Its owner sees what you make with it.";
+  if (!before || before === text || (await confirmed(question, "Use the link's key", "Keep my key")))
+    changeKey(text);
 }
 
 function startKey() {
@@ -125,6 +136,7 @@ function startKey() {
   dialog.querySelector("form").addEventListener("submit", () => {
     changeKey(document.getElementById("key-input").value.trim());
   });
+  dialog.addEventListener("close", () => (document.getElementById("key-input").value = ""));
   dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
   dialog.querySelector("[data-forget]").addEventListener("click", () => {
     changeKey(null);
@@ -135,7 +147,10 @@ function startKey() {
 }
 
 function showKey() {
-  document.getElementById("key").textContent = api.key.get() ? "Change key" : "Enter a key";
+  const text = api.key.get() ? "Change key" : "Enter a key";
+  const change = document.getElementById("key");
+  change.setAttribute("aria-label", text);
+  change.replaceChildren(h("span", { class: "wide" }, text), h("span", { class: "narrow" }, "Key"));
   document.getElementById("mode").hidden = !api.key.test();
 }
 
@@ -145,7 +160,7 @@ function startTheme() {
   const wear = () => {
     document.documentElement.dataset.theme = theme;
     toggle.setAttribute("aria-label", `Theme: ${theme}`);
-    toggle.replaceChildren(h("span", { class: "wide" }, "Theme: "), theme);
+    toggle.textContent = `Theme: ${theme}`;
   };
   toggle.addEventListener("click", () => {
     theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];

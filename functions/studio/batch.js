@@ -7,7 +7,7 @@ import { models, templates } from "./catalogue.js";
 import { announce, button, buttons, confirmed, field, h, problem, scroll, table } from "./dom.js";
 import { Fields } from "./fields.js";
 import { priced, prices } from "./prices.js";
-import { check, read } from "./sheet.js";
+import { EXAMPLES, check, read, refused, weighed } from "./sheet.js";
 import { counted, megabytes, money } from "./words.js";
 
 const WAIT_MS = 350;
@@ -17,13 +17,6 @@ const MAX_SHOWN = 200_000;
 const MOST_TOLD = 100;
 const STALE = Symbol("another check has begun");
 const REFUSED = [400, 402, 404, 413, 422];
-const EXAMPLES = {
-  CSV: 'custom_id,prompt,aspect_ratio\ncup,"A cup on a table, morning light",1:1\njar,A jar of honey,3:2\n',
-  JSONL:
-    '{"custom_id": "cup", "prompt": "A cup on a table", "aspect_ratio": "1:1"}\n' +
-    '{"custom_id": "jar", "prompt": "A jar of honey", "seed": 7}\n',
-  Prompts: "A cup on a table, morning light\nA jar of honey\n",
-};
 const MODES = {
   auto: ["Automatic", "Each item the cheaper way."],
   provider: ["Provider's batch", "Mostly half the price; it may take 24 hours."],
@@ -42,7 +35,7 @@ export async function start(section) {
   section.addEventListener("dragover", (event) => event.preventDefault());
   section.addEventListener("drop", (event) => form.given(event, event.dataTransfer));
   onKey(() => {
-    form.changed();
+    form.forget();
     batches.forget();
     if (!section.hidden) batches.load();
   });
@@ -58,7 +51,10 @@ class Form {
   #timer = null;
   #turn = 0;
   #ready = null;
-  #once = null;
+  #sending = false;
+  // What was sent, with its key, and has no clear answer → the name it was sent by: sent again, it
+  // is the same batch, whatever was changed and changed back in between.
+  #unanswered = new Map();
 
   constructor() {
     this.text = h("textarea", {
@@ -72,6 +68,7 @@ class Form {
     this.large = h("p", { hidden: true });
     this.read = h("p", { class: "fine read" });
     this.told = h("div");
+    this.kept = h("div");
     this.estimate = h("p", { class: "estimate", "aria-live": "polite" });
     this.details = h("div");
     this.button = h("button", { type: "submit", class: "main", disabled: true }, "Start batch");
@@ -112,6 +109,7 @@ class Form {
       h("details", { open: true }, h("summary", {}, "For items that do not say it themselves"), settings),
       h("fieldset", { class: "modes" }, h("legend", {}, "How they are made"), modes),
       this.details,
+      this.kept,
       h("div", { class: "send" }, this.estimate, this.button),
     );
   }
@@ -135,8 +133,7 @@ class Form {
   async #take(file) {
     this.changed();
     if (file.size > 2 * MAX_BODY_BYTES) {
-      this.#put("");
-      this.#refuse([tooLarge(file.size)]);
+      this.#leave([tooLarge(file.size)]);
       return;
     }
     const turn = this.#turn;
@@ -146,12 +143,19 @@ class Form {
       const wide = bytes[0] === 0xff && bytes[1] === 0xfe;
       this.#put(new TextDecoder(wide ? "utf-16le" : "utf-8", { fatal: true }).decode(bytes), file.name);
     } catch (error) {
-      this.#put("");
+      if (turn !== this.#turn) return;
       const readable = error instanceof TypeError;
       const message = `${file.name} ${readable ? "is no text in UTF-8" : "cannot be read any more"}.`;
       const advice = readable ? "Save it as “CSV UTF-8” and choose it again." : "Choose it again.";
-      this.#refuse([problem({ code: "", message }), advice]);
+      this.#leave([problem({ code: "", message }), advice]);
     }
+  }
+
+  /** Say why there are no items; a check of nothing would take it back. */
+  #leave(said) {
+    this.#put("");
+    this.read.textContent = "";
+    this.#end(said);
   }
 
   /** Text in the field, or beside it where it is too long to be shown. */
@@ -175,12 +179,17 @@ class Form {
     return this.large.hidden ? this.text.value : this.#file.text;
   }
 
+  /** Another key: what was said of the other's last batch is nobody's business any more. */
+  forget() {
+    this.kept.replaceChildren();
+    this.changed();
+  }
+
   /** Nothing that was found out still holds: look again, soon. */
   changed() {
     clearTimeout(this.#timer);
     this.#turn += 1;
-    this.#ready = this.#once = null;
-    this.button.disabled = true;
+    this.#offered(null);
     this.estimate.textContent = this.#source ? "Checking…" : "";
     this.#timer = setTimeout(() => this.#check(this.#turn), WAIT_MS);
   }
@@ -231,11 +240,17 @@ class Form {
     if (turn !== this.#turn) return;
     this.#tell(price.problems);
     if (price.problems.length) return;
-    this.#ready = items;
-    this.button.textContent = `Start batch of ${items.length}`;
-    this.button.disabled = false;
+    this.#offered(items);
     this.estimate.textContent = `About ${money(price.total)}${api.key.test() ? ", free with a test key" : ""}`;
     this.details.replaceChildren(...prices(price, items.length));
+  }
+
+  /** Let items be sent, or none; one batch at a time. */
+  #offered(items) {
+    this.#ready = items;
+    this.button.disabled = !items || this.#sending;
+    const ready = items ? `Start batch of ${items.length}` : "Start batch";
+    this.button.textContent = this.#sending ? "Sending…" : ready;
   }
 
   get #mode() {
@@ -264,7 +279,6 @@ class Form {
 
   #refuse(said) {
     this.estimate.textContent = "";
-    this.button.textContent = "Start batch";
     this.details.replaceChildren();
     this.told.replaceChildren(...said);
   }
@@ -288,55 +302,94 @@ class Form {
   async #send() {
     const items = this.#ready;
     if (!items || !(await keyed())) return;
-    // A key that was just entered has the items checked again, which would let them be sent again.
-    clearTimeout(this.#timer);
-    const turn = this.#turn;
     const { model, ...defaults } = this.fields.body();
     const body = { model, defaults, mode: this.#mode, items: items.map((item) => item.fields) };
     if (this.#file) body.metadata = { name: this.#file.name.slice(0, 200) };
-    // Until something is changed, whatever is sent again is the same batch.
-    const once = (this.#once ??= api.unique());
-    this.#ready = null;
-    this.button.disabled = true;
-    this.estimate.textContent = "Sending…";
+    await this.#post(body, items, this.#turn);
+  }
+
+  /** Send a batch, of the form as it was at a turn. */
+  async #post(body, items, turn) {
+    if (this.#sending) return;
     const key = api.key.get();
-    try {
-      const batch = await api.createBatch(body, once);
-      if (key !== api.key.get()) return;
-      batches.add(batch);
-      announce("The batch has started.");
-      if (turn === this.#turn) this.#started();
-    } catch (error) {
-      if (turn === this.#turn) this.#unsent(error, items);
-      else this.told.replaceChildren(failed(error));
+    const name = JSON.stringify([key, body]);
+    const sent = this.#unanswered.get(name) ?? { once: api.unique(), box: h("div") };
+    this.#unanswered.set(name, sent);
+    this.#sending = true;
+    this.#offered(this.#ready);
+    announce("Sending…");
+    const [batch, error] = await api.createBatch(body, sent.once).then(
+      (made) => [made],
+      (why) => [null, why],
+    );
+    this.#sending = false;
+    this.#offered(this.#ready);
+    if (batch || REFUSED.includes(error.status)) this.#unanswered.delete(name);
+    if (key !== api.key.get()) return;
+    sent.box.remove();
+    const same = turn === this.#turn;
+    if (batch) this.#started(batch, same);
+    else if (error.unsure) this.#doubt(sent.box, error, () => this.#post(body, items, turn));
+    else if (same) this.#unsent(error, items);
+    else this.#keep(sent.box, problem(error, [["Leave it", () => this.#drop(sent.box)]]));
+    if (document.activeElement === document.body) this.button.focus();
+  }
+
+  #started(batch, same) {
+    if (same) {
+      this.#end([]);
+      this.estimate.textContent = "Started. Change something to start another.";
     }
+    batches.add(batch, same || document.activeElement === document.body);
+    announce("The batch has started.");
   }
 
-  #started() {
-    this.#refuse([]);
-    this.estimate.textContent = "Started. Change something to start another.";
+  /** Say that nobody knows whether a batch was started. */
+  #doubt(box, error, again) {
+    const look = async () => {
+      if (!(await batches.load())) return;
+      box.remove();
+      batches.title.focus();
+    };
+    const actions = [
+      ["Try again", again],
+      ["Look in the list", look],
+    ];
+    const said = "The batch may have been started all the same. Trying again never starts a second one.";
+    this.#keep(box, problem(error, actions), h("p", {}, said));
   }
 
-  /** Say why a batch was not started, or that nobody knows: then the same may be sent again. */
+  /** Say something that a change of the form does not take back. */
+  #keep(box, ...said) {
+    box.replaceChildren(...said);
+    this.kept.append(box);
+    box.scrollIntoView({ block: "center" });
+  }
+
+  #drop(box) {
+    box.remove();
+    this.text.focus();
+  }
+
+  /** Say why a batch was not started: it may be sent as it is. */
   #unsent(error, items) {
-    if (REFUSED.includes(error.status)) this.#once = null;
-    this.#ready = items;
-    this.button.disabled = false;
     const { lines, bad } = error.details ?? {};
-    if (lines) {
-      const found = lines.map((said) => refused(said, items));
-      this.#tell(found, `The server refused ${bad} of the items.`);
-    } else this.#refuse([failed(error, () => this.#send())]);
-    this.told.querySelector("h3")?.focus();
+    this.#end([failed(error, () => this.#send())]);
+    this.#offered(items);
+    if (!lines) return;
+    const found = lines.map((said) => refused(said, items));
+    this.#tell(found, `The server refused ${bad} of the items.`);
+    this.told.querySelector("h3").focus();
+  }
+
+  /** Say how it went; a check that is still under way would take it back. */
+  #end(said) {
+    clearTimeout(this.#timer);
+    this.#turn += 1;
+    this.#offered(null);
+    this.#refuse(said);
   }
 }
-
-/** A line of the server's refusal, by the line of the sheet. */
-const refused = ({ line, param, message }, items) => ({
-  line: items[line - 1]?.line ?? line,
-  message,
-  right: param ? `Change ${param}` : "",
-});
 
 const tooLarge = (bytes) =>
   problem({
@@ -345,14 +398,3 @@ const tooLarge = (bytes) =>
       `These items have ${megabytes(bytes)}. From here 32 MB can be sent: split the file, or send it as ` +
       `an upload, as JSONL of at most 2 GB (docs/uploads.md).`,
   });
-
-/** The bytes of the items as JSON: exactly, where it could matter. */
-async function weighed(items, breathe) {
-  const encoder = new TextEncoder();
-  let bytes = 0;
-  for (const { line, fields } of items) {
-    await breathe(line);
-    bytes += encoder.encode(JSON.stringify(fields)).length + 1;
-  }
-  return bytes;
-}

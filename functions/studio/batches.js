@@ -29,10 +29,11 @@ export class Batches {
   #round = 0;
 
   constructor(root, section) {
+    this.title = h("h2", { tabindex: -1 }, "Your batches");
     this.list = h("div");
     this.said = h("div");
     this.more = button("Show older batches", () => this.#older(), { hidden: true });
-    root.append(h("h2", {}, "Your batches"), this.said, this.list, this.more);
+    root.append(this.title, this.said, this.list, this.more);
     this.#poll = new Poll(section, () => this.#look());
     setInterval(() => section.hidden || this.#cards.forEach((card) => card.clock()), CLOCK_MS);
   }
@@ -48,32 +49,33 @@ export class Batches {
     this.more.hidden = true;
   }
 
-  /** The newest, with those that are shown already brought up to date. */
+  /** The newest, with those that are shown already brought up to date; whether they are there. */
   async load() {
     if (!api.key.get()) {
       this.said.replaceChildren(keyless("Your batches are shown once there is a key."));
-      return;
+      return false;
     }
     const fresh = this.#cards.size === 0;
     const page = await this.#asked(
       () => api.batches({ limit: PAGE }),
       () => this.load(),
     );
-    if (!page) return;
+    if (!page) return false;
     for (const batch of page.data.toReversed()) this.#take(batch, "prepend");
     if (fresh) this.#cursor = page.next_cursor;
     this.more.hidden = !this.#cursor;
     const none = h("p", { class: "empty" }, "A batch appears here once it is started.");
     this.said.replaceChildren(...(this.#cards.size ? [] : [none]));
     this.#poll.soon();
+    return true;
   }
 
-  /** Show one that has just been started. */
-  add(batch) {
+  /** Show one that has just been started, and perhaps go there. */
+  add(batch, focus) {
     this.said.replaceChildren();
     const card = this.#take(batch, "prepend");
     card.unfold(true);
-    card.title.focus();
+    if (focus) card.title.focus();
     this.#poll.soon();
   }
 

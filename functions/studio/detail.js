@@ -7,14 +7,20 @@ import { asset, mend, picture } from "./picture.js";
 import { OPERATIONS, STATUSES, attempts, cost, open, stop, took } from "./request.js";
 import { money, when, worded } from "./words.js";
 
+/** Letters of a prompt that push what can be done with it out of sight. */
+const LONG = 600;
+const LINES = 8;
+
 /** The dialog. `changed(request)` is told how a request is now, `removed(id)` that it is gone,
  * `closed(id)` that the dialog is. */
 export class Detail {
-  #dialog = h("dialog", { class: "detail", "aria-labelledby": "detail-title" });
+  #shown = h("div");
+  #dialog = h("dialog", { class: "detail", "aria-labelledby": "detail-title" }, this.#shown);
   #request = null;
   #told;
-  #said;
+  #said = h("div", { role: "status" });
   #actions;
+  #asking = false;
 
   constructor(section, told) {
     this.#told = told;
@@ -25,6 +31,8 @@ export class Detail {
   /** Show a request. */
   open(request) {
     this.#request = request;
+    this.#asking = false;
+    this.#said.replaceChildren();
     this.#draw();
     this.#dialog.showModal();
     this.#dialog.scrollTop = 0;
@@ -34,6 +42,7 @@ export class Detail {
   update(request) {
     if (!this.#dialog.open || this.#request?.id !== request.id) return;
     this.#request = request;
+    if (!open(request)) this.#said.querySelector("[data-code=still_running]")?.remove();
     this.#draw();
   }
 
@@ -41,15 +50,14 @@ export class Detail {
   close() {
     this.#request = null;
     this.#dialog.close();
-    this.#dialog.replaceChildren();
+    this.#shown.replaceChildren();
   }
 
   #draw() {
     const request = this.#request;
-    const focused = this.#dialog.querySelector(":focus")?.dataset.do;
-    this.#said = h("div", { role: "status" });
-    this.#actions = h("div", {}, this.#offered());
-    this.#dialog.replaceChildren(
+    const held = this.#dialog.querySelector(":focus");
+    this.#actions = h("div", {}, this.#asking ? this.#question() : this.#offered());
+    this.#shown.replaceChildren(
       h(
         "div",
         { class: "top" },
@@ -67,7 +75,8 @@ export class Detail {
         h("div", {}, this.#asked(), made(request), this.#actions, this.#said, facts("known", known(request))),
       ),
     );
-    if (focused) this.#focus(focused);
+    if (held?.isConnected) held.focus();
+    else if (held) this.#focus(held.dataset.do);
   }
 
   #focus(name) {
@@ -76,11 +85,17 @@ export class Detail {
 
   #asked() {
     const { prompt, id } = this.#request;
-    const text = prompt && h("p", { class: "prompt" }, prompt);
+    const long = prompt.length > LONG || prompt.split("\n").length > LINES;
+    const text = prompt && h("p", { class: `prompt ${long ? "clamped" : ""}` }, prompt);
     const name = h("code", {}, id);
+    const whole = () => {
+      const all = !text.classList.toggle("clamped");
+      this.#dialog.querySelector("[data-do=whole]").textContent = all ? "Show less" : "Show all";
+    };
     return [
       text,
       buttons(
+        long && action("whole", "Show all", whole),
         text && action("copy", "Copy the prompt", () => this.#copy(text)),
         action("copy-id", "Copy the request's id", () => this.#copy(name)),
         name,
@@ -117,24 +132,32 @@ export class Detail {
   }
 
   #ask() {
-    const keep = () => {
-      this.#said.replaceChildren();
-      this.#actions.replaceChildren(...this.#offered());
-      this.#focus("delete");
-    };
-    this.#actions.replaceChildren(
+    this.#asking = true;
+    this.#actions.replaceChildren(...this.#question());
+    this.#focus("keep");
+  }
+
+  #keep() {
+    this.#asking = false;
+    this.#said.replaceChildren();
+    this.#actions.replaceChildren(...this.#offered());
+    this.#focus("delete");
+  }
+
+  #question() {
+    const keep = action("keep", "Keep it", () => this.#keep());
+    keep.setAttribute("aria-describedby", "detail-ask");
+    return [
       h(
         "p",
         { id: "detail-ask" },
         "Delete this request and all it made? It cannot be brought back, and what it cost stays charged.",
       ),
       buttons(
-        action("keep", "Keep it", keep),
+        keep,
         action("really", "Delete for good", () => this.#delete()),
       ),
-    );
-    this.#focus("keep");
-    this.#dialog.querySelector(":focus").setAttribute("aria-describedby", "detail-ask");
+    ];
   }
 
   async #delete() {

@@ -3,6 +3,7 @@
 import { seconds } from "./words.js";
 
 const XMLNS = "http://www.w3.org/2000/svg";
+const SAY_MS = 50;
 const SVG = new Set(["svg", "g", "rect", "line", "text"]);
 
 /** An element: `h("button", {type: "button", onclick}, "Go")`. Attributes by name, `on…` as
@@ -76,9 +77,17 @@ export function select(name, options, chosen, given = {}) {
   );
 }
 
-/** Say something to who cannot see it. */
+const live = document.getElementById("said");
+let saying = null;
+
+/** Say something to who cannot see it. A dialog mutes all that is outside it, and the same text is
+ * heard again only if it was gone. */
 export function announce(text) {
-  document.getElementById("said").textContent = text;
+  const place = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  if (live.parentElement !== place) place.append(live);
+  live.textContent = "";
+  clearTimeout(saying);
+  saying = setTimeout(() => (live.textContent = text), SAY_MS);
 }
 
 /** Hand the reader a file. */
@@ -127,12 +136,17 @@ const ADVICE = {
   outcome_unknown: "It may still arrive: look in the gallery before you send it again.",
   in_progress: "It is still being made: look in the gallery.",
   unreachable: "Check that it runs and that you are online, then try again.",
+  unreadable: "Something between here and the server may have answered. Try again.",
   internal: "Try again. If it stays, tell who runs the server the request's id.",
 };
 
 /** An error as a box: what went wrong, what to do, and buttons. `actions` are [text, function]. */
 export function problem(error, actions = []) {
-  const advice = ADVICE[error.code];
+  // What is thrown is an answer that was lost; a record has ended, and nothing comes of it any more.
+  const over = error.code === "outcome_unknown" && !(error instanceof Error);
+  const advice = over
+    ? "It will not arrive any more, and was not charged. Send it again if you still want it."
+    : ADVICE[error.code];
   const wait = error.retryAfterS ?? error.retry_after_s;
   const id = error.requestId ?? error.request_id;
   return h(
@@ -153,7 +167,7 @@ export function confirmed(question, yes, no) {
     h("p", {}, question),
     buttons(
       button(yes, () => dialog.close("yes"), { class: "main" }),
-      button(no, () => dialog.close()),
+      button(no, () => dialog.close(), { autofocus: true }),
     ),
   );
   document.body.append(dialog);

@@ -12,7 +12,7 @@ import { Mask } from "./mask.js";
 import { ended, follow } from "./progress.js";
 import { Sources } from "./sources.js";
 import { Templates } from "./template.js";
-import { body, title } from "./turn.js";
+import { body, same, title } from "./turn.js";
 
 // How many models a sentence names.
 const NAMED = 3;
@@ -336,6 +336,7 @@ class Editing {
   async #make(turn) {
     const request = await follow(this.results, {
       send: async (once) => api.edit(await body(turn), once),
+      same: same(turn),
       model: turn.model,
       prompt: turn.template.template?.name ?? turn.prompt,
       invalid: (error) => this.#invalid(error),

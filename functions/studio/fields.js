@@ -249,7 +249,9 @@ export class Fields {
     const asked = ++this.#asked;
     let found;
     try {
-      found = await api.estimate({ ...this.values(), ...this.#extra(), operation: this.#operation });
+      // Of every model: a template alone would be priced by its own.
+      const wanted = { model: "auto", ...this.values(), ...this.#extra(), operation: this.#operation };
+      found = await api.estimate(wanted);
     } catch (error) {
       if (asked === this.#asked) this.#say(error.message, true);
       return;

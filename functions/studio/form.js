@@ -9,7 +9,8 @@ export function onSend(form, prompt, send) {
     send();
   });
   prompt.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) form.requestSubmit();
+    const wanted = event.key === "Enter" && (event.metaKey || event.ctrlKey);
+    if (wanted && !event.repeat) form.requestSubmit();
   });
 }
 

@@ -43,6 +43,7 @@ function send() {
   const body = { ...fields.body(), ...(asked.template ? asked : { prompt: prompt.value }) };
   follow(results, {
     send: (once) => api.generate(body, once),
+    same: JSON.stringify(body),
     model: fields.model,
     prompt: body.prompt ?? asked.template.name,
     invalid: (error) => invalid(error, { template, fields, prompt }),

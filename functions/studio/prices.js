@@ -59,7 +59,7 @@ async function estimated(group, mode, known) {
   }
   const { resolution, quality, route } = group.body;
   const model = named(known, group.body.model);
-  group.name = [model?.name ?? group.body.model, resolution, quality].filter(Boolean).join(", ");
+  group.name = [model?.name ?? group.body.model ?? "auto", resolution, quality].filter(Boolean).join(", ");
   const first = inOrder(found.routes, model, route?.prefer)[0];
   const batches = found.routes.filter(({ batch_total_usd: usd }) => usd !== null);
   group.now = Number(first?.total_usd ?? 0);

@@ -9,25 +9,39 @@ import { seconds } from "./words.js";
 
 const FIRST_LOOK_MS = 400;
 const LONGEST_LOOK_MS = 3000;
+const LONGEST_LOST_MS = 20_000;
 const TICK_MS = 250;
+/** Within it a second click is the same. */
+const CLICKS_MS = 500;
 /** Of a model that is not known yet. */
 const TYPICAL_S = 20;
+
+/** What was sent and has not been answered: its text → its card. */
+const unanswered = new Map();
 
 // What one key was given is not shown to the next. A card that is gone is not looked after.
 onKey(() => document.querySelectorAll("[data-request].card").forEach((card) => card.remove()));
 
 /** Send a request and show how it fares at the top of `results`: the ended request, or null where
- * there is none to show. `send(once)` begins it, by `model` if that is known; `invalid(error)` says
- * whether it has shown the error at the field it is about. */
-export async function follow(results, { send, model, prompt, invalid }) {
+ * there is none to show. `send(once)` begins it, by `model` if that is known; `same` is equal for two
+ * of which the second is not sent while the first has no answer; `invalid(error)` says whether it has
+ * shown the error at the field it is about. */
+export async function follow(results, whole) {
   if (!(await keyed())) return null;
+  const { model, prompt, same } = whole;
+  const there = unanswered.get(same);
+  if (there?.isConnected) {
+    there.scrollIntoView({ block: "nearest" });
+    there.querySelector(".problem button")?.focus();
+    return null;
+  }
   const card = h("article", { class: "card", "aria-label": prompt || "A request" });
   results.querySelector(":scope > .empty")?.remove();
   results.prepend(card);
   card.scrollIntoView({ block: "nearest" });
   // Asked for again by a button of the card that this one stands for.
   if (document.activeElement === document.body) hold(card);
-  const whole = { send, model, prompt, invalid };
+  unanswered.set(same, card);
   const anew = () => {
     card.remove();
     return follow(results, whole);
@@ -62,12 +76,20 @@ function retried(card, error, run) {
 async function begin(card, whole, once) {
   fill(card, h("p", { class: "fine" }, "Sending…"));
   const key = api.key.get();
+  const began = performance.now();
+  const answered = () =>
+    setTimeout(
+      () => unanswered.get(whole.same) === card && unanswered.delete(whole.same),
+      Math.max(0, CLICKS_MS - (performance.now() - began)),
+    );
   try {
     const request = await whole.send(once);
+    answered();
     if (key === api.key.get()) return request;
     card.remove();
     return null;
   } catch (error) {
+    if (!error.unsure) answered();
     announce(error.message);
     if (!whole.invalid(error)) return retried(card, error, () => begin(card, whole, once));
     card.remove();
@@ -96,10 +118,6 @@ async function end(card, begun, typicalS, anew) {
 export function ended(request, again) {
   const { status, images, assets, text, error } = request;
   const cancelled = status === "cancelled";
-  // It has a name of its own: it may be the second where the first arrives yet.
-  const actions = status === "failed" && [
-    [error?.code === "outcome_unknown" ? "Send it once more anyway" : "Try again", again],
-  ];
   return [
     h("p", { class: "prompt" }, request.prompt),
     images.length &&
@@ -111,28 +129,36 @@ export function ended(request, again) {
     ...assets.map(asset),
     text && h("p", {}, text),
     cancelled && h("p", {}, "Cancelled. Nothing was charged."),
-    error && !cancelled && problem(error, actions || []),
+    error && !cancelled && problem(error, status === "failed" ? [["Try again", again]] : []),
     status === "succeeded" && summary(request),
     request.attempts.length > 1 && attempts(request.attempts),
   ].filter(Boolean);
 }
 
-/** Look at a request until it has ended: as it is then, or as it was when its card went. */
+/** Look at a request until it has ended: as it is then, or as it was when its card went. A server
+ * that is away, or busy, is looked for again. */
 async function watch(card, request, typicalS) {
   const began = performance.now();
   const bar = h("progress", { max: 100, "aria-label": "Elapsed of the typical time" });
   const line = h("p", { class: "elapsed" });
   const tries = h("div");
-  let cancelled = null;
-  const cancel = button("Cancel", () => {
+  const away = h("p", { class: "wrong", role: "status" });
+  const trouble = h("div");
+  const stopped = Promise.withResolvers();
+  const cancel = button("Cancel", async () => {
     // Not disabled: it would lose the focus.
+    if (cancel.textContent !== "Cancel") return;
     cancel.textContent = "Cancelling…";
-    cancelled ??= stop(request).then(
-      () => null,
-      (error) => error,
-    );
+    trouble.replaceChildren();
+    try {
+      const now = await stop(request);
+      if (!open(now)) stopped.resolve(now);
+    } catch (error) {
+      cancel.textContent = "Cancel";
+      trouble.replaceChildren(failed(error));
+    }
   });
-  fill(card, h("p", { class: "prompt" }, request.prompt), bar, line, tries, buttons(cancel));
+  fill(card, h("p", { class: "prompt" }, request.prompt), bar, line, away, tries, buttons(cancel), trouble);
   const tick = () => {
     const elapsedS = (performance.now() - began) / 1000;
     // A bar that never pretends to be done: it slows down past the typical time.
@@ -143,15 +169,26 @@ async function watch(card, request, typicalS) {
   tick();
   try {
     for (let waitMs = FIRST_LOOK_MS; open(request) && card.isConnected;) {
-      await new Promise((done) => setTimeout(done, waitMs));
-      waitMs = Math.min(waitMs * 1.3, LONGEST_LOOK_MS);
-      const lost = await cancelled;
-      if (lost) throw lost;
-      if (card.isConnected) request = await api.request(request.id);
+      const seen = await Promise.race([stopped.promise, look(card, request, waitMs)]);
+      waitMs = seen ? Math.min(waitMs * 1.3, LONGEST_LOOK_MS) : Math.min(waitMs * 2, LONGEST_LOST_MS);
+      away.textContent = seen ? "" : "No answer, looking again.";
+      request = seen ?? request;
       tries.replaceChildren(...(request.attempts.length ? [attempts(request.attempts)] : []));
     }
   } finally {
     clearInterval(clock);
   }
   return request;
+}
+
+/** The request as it is after a while; null where the server is away or busy. */
+async function look(card, request, waitMs) {
+  await new Promise((done) => setTimeout(done, waitMs));
+  if (!card.isConnected) return request;
+  try {
+    return await api.request(request.id);
+  } catch (error) {
+    if (error.unsure || error.status === 429) return null;
+    throw error;
+  }
 }

@@ -62,6 +62,8 @@ export function thumbs({ custom_id: id, images, error, status }) {
   return images.map((image) => {
     const { width, height } = image;
     const href = api.link(image);
+    // Nothing of another server is fetched or made a link.
+    if (!/^(https?|blob):/.test(href)) return h("li", {}, h("strong", {}, id), " is kept elsewhere");
     const img = h("img", { src: href, alt: "", width, height, loading: "lazy" });
     return h("li", {}, h("a", { href, target: "_blank", rel: "noopener" }, img, h("span", {}, id)));
   });

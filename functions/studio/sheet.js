@@ -17,6 +17,16 @@ const NUMBERS = new Set(["n", "seed", "output_quality"]);
 const OBJECTS = new Set(["images", "mask", "route", "options"]);
 const MARKS = { ",": "commas", ";": "semicolons", "\t": "tabs" };
 const LINE = '{"custom_id": "cup", "prompt": "a cup"}';
+const IMAGE = '{"url": "https://…"}';
+
+/** A sheet of each kind. */
+export const EXAMPLES = {
+  CSV: 'custom_id,prompt,aspect_ratio\ncup,"A cup on a table, morning light",1:1\njar,A jar of honey,3:2\n',
+  JSONL:
+    '{"custom_id": "cup", "prompt": "A cup on a table", "aspect_ratio": "1:1"}\n' +
+    '{"custom_id": "jar", "prompt": "A jar of honey", "seed": 7}\n',
+  Prompts: "A cup on a table, morning light\nA jar of honey\n",
+};
 
 /** Text as `{kind, items: [{line, fields}], problems: [{line, message, right}]}`. `breathe` is awaited
  * at every line, so that a page can do something else in between. */
@@ -94,6 +104,13 @@ async function readTable(text, { mark, start, line: above }, sheet, breathe) {
       sheet.items.push({ line: row.line, fields });
     }
   }
+  if (!sheet.items.length && !sheet.problems.length) {
+    sheet.problems.push({
+      line: head.line,
+      message: "This is a header without a row.",
+      right: "A row below it for each item",
+    });
+  }
 }
 
 function* ofColumns(names) {
@@ -122,7 +139,7 @@ function ofCells(names, row, problems) {
         problems.push({
           line: row.line,
           message: `${name} is not JSON.`,
-          right: name === "images" ? '[{"url": "https://…"}]' : '{"…": "…"}',
+          right: name === "images" ? `[${IMAGE}]` : '{"…": "…"}',
         });
       }
     } else if (FIELDS.has(name)) fields[name] = text;
@@ -242,10 +259,18 @@ function* ofModel(given, named) {
   yield* ofNumbers(given, model);
   if (given.output_quality !== undefined && !["jpeg", "webp"].includes(given.output_format))
     yield ["output_quality goes with jpeg and webp.", "output_format jpeg or webp, or no output_quality"];
+  yield* ofImages(given);
   if (given.options !== undefined && !isObject(given.options)) yield ["options is no object.", '{"…": "…"}'];
   if (model) yield* ofAbilities(given, model);
-  else if (given.model !== "auto")
+  // An item's null is no form's model: the server chooses.
+  else if ((given.model ?? "auto") !== "auto")
     yield [`There is no model ${given.model}.`, nearest(String(given.model), named)];
+}
+
+function* ofImages({ images = [], mask = {} }) {
+  if (!Array.isArray(images) || !images.every(isObject))
+    yield ["images is no list of objects.", `"images": [${IMAGE}]`];
+  if (!isObject(mask)) yield ["mask is no object.", `"mask": ${IMAGE}`];
 }
 
 function* ofNumbers(given, model) {
@@ -259,7 +284,7 @@ function* ofNumbers(given, model) {
 
 /** What is asked of a model that it does not do. */
 function* ofAbilities(given, model) {
-  const operation = given.images?.length || given.mask || given.previous_request_id ? "edit" : "generate";
+  const operation = pictures(given) || given.mask || given.previous_request_id ? "edit" : "generate";
   if (!model.operations.includes(operation))
     yield [`${model.name} cannot ${operation}.`, "Choose another model"];
   for (const [name, [list]] of Object.entries(CHOICES)) {
@@ -276,7 +301,7 @@ function* ofAbilities(given, model) {
     yield [`${model.name} takes no seed.`, "Leave seed out, or choose another model"];
   if (given.mask && !model.mask)
     yield [`${model.name} takes no mask.`, "Leave mask out, or choose another model"];
-  const sources = (given.images?.length ?? 0) + (given.mask ? 1 : 0);
+  const sources = pictures(given) + (given.mask ? 1 : 0);
   if (sources > model.max_sources)
     yield [`${model.name} takes no ${sources} images.`, `At most ${model.max_sources}, a mask included`];
   for (const name of Object.keys(isObject(given.options) ? given.options : {})) {
@@ -284,6 +309,8 @@ function* ofAbilities(given, model) {
       yield [`${model.name} has no option ${name}.`, oneOf(model.options, "options")];
   }
 }
+
+const pictures = ({ images }) => (Array.isArray(images) ? images.length : 0);
 
 const oneOf = (values, name) => (values.length ? `One of ${values.join(", ")}` : `Leave ${name} out`);
 
@@ -313,9 +340,9 @@ function* ofTemplate(given, templates) {
     if (!takes.includes(variable))
       yield [`${name} has no variable ${variable}.`, `It has ${takes.join(", ")}`];
   }
-  const images = (given.images?.length ?? 0) + (given.previous_request_id ? 1 : 0);
+  const images = pictures(given) + (given.previous_request_id ? 1 : 0);
   if (images < template.min_sources)
-    yield [`${name} needs images: ${template.min_sources}.`, '"images": [{"url": "https://…"}]'];
+    yield [`${name} needs images: ${template.min_sources}.`, `"images": [${IMAGE}]`];
 }
 
 /** The names that begin most alike. */
@@ -323,4 +350,22 @@ function nearest(name, named) {
   const alike = (other) => [...other].findIndex((letter, at) => letter !== name[at]) >>> 0;
   const best = [...named.keys()].toSorted((a, b) => alike(b) - alike(a)).slice(0, 3);
   return `Such as ${best.join(", ")}, or auto`;
+}
+
+/** A line of the server's refusal, by the line of the sheet. */
+export const refused = ({ line, param, message }, items) => ({
+  line: items[line - 1]?.line ?? line,
+  message,
+  right: param ? `Change ${param}` : "",
+});
+
+/** The bytes of the items as JSON: exactly, where it could matter. */
+export async function weighed(items, breathe) {
+  const encoder = new TextEncoder();
+  let bytes = 0;
+  for (const { line, fields } of items) {
+    await breathe(line);
+    bytes += encoder.encode(JSON.stringify(fields)).length + 1;
+  }
+  return bytes;
 }

@@ -4,12 +4,16 @@ import * as api from "./api.js";
 import { failed } from "./app.js";
 import { announce, button, field, h } from "./dom.js";
 import { filename } from "./picture.js";
-import { counted, megabytes } from "./words.js";
+import { counted, many, megabytes } from "./words.js";
 
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
 // In base64 a third more, of the 32 MB a request may have.
 const MOST_BYTES = 22 * 2 ** 20;
 const THUMB = 160;
+// As the server's: a WebP it has to unpack to look at it.
+const MOST_PIXELS = { "image/webp": 24_000_000 };
+const MOST_OTHER_PIXELS = 64_000_000;
+const LONGEST_SIDE = 16_384;
 
 /** The strip of sources. A source is {name, blob, width, height, imageId}: `blob` are its bytes,
  * `imageId` is set where the server has it. `first()` is asked, and may refuse, before another
@@ -253,6 +257,13 @@ async function read(blob, name) {
     throw new Error(`${name} cannot be read as a picture. Is the file whole?`);
   }
   const { width, height } = bitmap;
+  const most = MOST_PIXELS[blob.type] ?? MOST_OTHER_PIXELS;
+  if (width * height > most || Math.max(width, height) > LONGEST_SIDE) {
+    bitmap.close();
+    throw new Error(
+      `${name} has ${many(width)} × ${many(height)} pixels: make it smaller. At most ${most / 1e6} million and ${many(LONGEST_SIDE)} a side can be sent.`,
+    );
+  }
   const scale = Math.min(1, THUMB / Math.max(width, height));
   const thumb = h("canvas", {
     width: Math.ceil(width * scale),

@@ -13,6 +13,12 @@ export async function body(turn) {
   return { ...given, images, ...(turn.mask && { mask: { b64_json: await base64(turn.mask) } }) };
 }
 
+/** What tells a turn from another, without reading its files. */
+export function same({ prompt, template, settings, previous, sources, mask }) {
+  const files = sources.map(({ name, blob, imageId }) => [name, blob.size, blob.lastModified, imageId]);
+  return JSON.stringify([prompt, template, settings, previous?.request.id, files, mask?.size]);
+}
+
 function base64(blob, at) {
   const gone = new Error("The file has changed or is gone. Remove it and add it again.");
   gone.param = `images[${at}]`;

@@ -7,9 +7,13 @@ const MOST_BYTES = 2 ** 31;
 const UTF8 = 0x0800;
 const VERSION = 20;
 const MAX_NAME_BYTES = 180;
-const RESERVED = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
+const RESERVED = /^(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\.|$)/i;
 // What Windows forbids, and marks that make a name read as another.
-const FORBIDDEN = /[\\/:*?"<>|\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
+const FORBIDDEN =
+  /[\\/:*?"<>|\u0000-\u001f\u007f-\u009f\u200b\u200c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
+// What makes several emoji one, and does so nowhere else.
+const JOINER =
+  /(?<![\p{Extended_Pictographic}\p{Emoji_Modifier}\ufe0f])\u200d|\u200d(?!\p{Extended_Pictographic})/gu;
 
 /** A ZIP in the making: its files stay Blobs, which a browser may keep on disk. */
 export class Zip {
@@ -88,6 +92,7 @@ export class Names {
       .toWellFormed()
       .normalize("NFC")
       .replace(FORBIDDEN, "_")
+      .replace(JOINER, "_")
       .replace(/^[. ]+|[. ]+$/g, "_");
     if (RESERVED.test(stem)) stem = `_${stem}`;
     stem = cut(stem) || "_";

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import zlib
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
+from shared.pixels import MAX_PIECES
 from tests.browser.asking import fetched
 from tests.browser.editing import (
     CAMERA,
@@ -107,9 +109,17 @@ def test_more_pictures_than_a_model_takes_are_kept_and_not_sent(studio: Studio) 
     expect(said).to_contain_text("The files have 23.0 MB, and at most 22.0 MB can be sent together")
 
 
+def pieced(png: FilePayload) -> FilePayload:
+    """The picture with more pieces before its pixels than the server goes through."""
+    piece = b"tEXta\0b"
+    whole = (len(piece) - 4).to_bytes(4) + piece + zlib.crc32(piece).to_bytes(4)
+    head, rest = png["buffer"][:33], png["buffer"][33:]
+    return {**png, "buffer": head + whole * MAX_PIECES + rest}
+
+
 def test_what_the_server_refuses_is_said_at_the_picture(studio: Studio) -> None:
     studio.expects(413)
-    page = ready(studio, photo_file("fine.png"), photo_file("ribbon.png", (16_400, 1)))
+    page = ready(studio, photo_file("fine.png"), pieced(photo_file("ribbon.png")))
     sent(page, "a bow")
     said = page.locator("#edit-sources").get_by_role("alert")
     expect(said).to_contain_text("Picture 2: The image is too large")

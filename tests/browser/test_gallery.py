@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Route, expect
 from tests.browser.studio import PHONE, Studio, on_phone
 
 pytestmark = pytest.mark.browser
+TRIED = {"provider": "vertex", "outcome": "provider_unavailable", "latency_ms": 9}
 CUP = {"model": "nano-banana-2-lite", "resolution": "512", "prompt": "a blue cup"}
 
 
@@ -240,6 +241,12 @@ def test_what_is_being_made_shows_its_end_by_itself_or_is_cancelled(studio: Stud
     studio.expects(409)
     dialog.get_by_role("button", name="Delete for good").click()
     expect(dialog.get_by_role("alert")).to_contain_text("It is still being made. Cancel it")
+    # Drawn again, as when a provider was tried meanwhile.
+    moved = {**asked(studio, "GET", f"/account/requests/{slow}").json(), "attempts": [TRIED] * 2}
+    page.route(f"**/account/requests/{slow}", lambda route: route.fulfill(json=moved), times=1)
+    expect(dialog).to_contain_text("vertex was down")
+    expect(dialog.get_by_role("alert")).to_contain_text("It is still being made. Cancel it")
+    expect(dialog.get_by_role("button", name="Delete for good")).to_be_focused()
     dialog.get_by_role("button", name="Keep it").click()
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_contain_text("Cancelled. Nothing was charged.")
@@ -296,7 +303,7 @@ def test_a_phone_has_two_columns_and_the_dialog_fits(studio: Studio) -> None:
     studio.go("gallery")
     expect(page.locator("#gallery .empty")).to_contain_text("Nothing yet.")
     failures(studio, 1)
-    made(studio, prompt="a red bicycle on a beach")
+    made(studio, prompt="a red bicycle on a beach, " * 40)
     studio.go("generate")
     studio.go("gallery")
     expect(entries(studio)).to_have_count(2)
@@ -306,6 +313,11 @@ def test_a_phone_has_two_columns_and_the_dialog_fits(studio: Studio) -> None:
     faces(studio).first.tap()
     expect(page.get_by_role("dialog").get_by_role("img")).to_be_visible()
     studio.picture("gallery-dialog")
+    prompt = page.get_by_role("dialog").locator(".prompt")
+    folded = prompt.evaluate("(it) => it.clientHeight")
+    page.get_by_role("button", name="Show all").tap()
+    assert folded * 2 < prompt.evaluate("(it) => it.clientHeight")
+    page.get_by_role("button", name="Show less").tap()
     page.get_by_role("button", name="Close").tap()
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE.width
     studio.accessible()

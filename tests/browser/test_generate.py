@@ -76,7 +76,7 @@ ENDS = {
     "rate_limited": ("rate_limited", "Wait a moment"),
     "unavailable": ("provider_unavailable", "Try again in a moment"),
     "server_error": ("provider_error", "choose another model"),
-    "timeout": ("outcome_unknown", "look in the gallery before you send it again"),
+    "timeout": ("outcome_unknown", "It will not arrive any more"),
 }
 """What the sandbox is told → what it ends as, and what the page advises."""
 

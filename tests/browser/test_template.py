@@ -22,7 +22,9 @@ def test_a_template_makes_the_prompt(studio: Studio) -> None:
     expect(page.get_by_role("dialog")).to_contain_text("Product photo")
     studio.accessible()
     studio.picture("templates")
-    page.get_by_role("dialog").get_by_role("button", name=re.compile("^Logo")).click()
+    with page.expect_response("**/models/estimate") as priced:
+        page.get_by_role("dialog").get_by_role("button", name=re.compile("^Logo")).click()
+    assert len({route["model"] for route in priced.value.json()["routes"]}) > 2
     expect(page.get_by_label("Brand")).to_be_focused()
     expect(page.get_by_label("Prompt", exact=True)).to_be_hidden()
     page.keyboard.type("Halden")
@@ -31,6 +33,8 @@ def test_a_template_makes_the_prompt(studio: Studio) -> None:
     expect(page.get_by_label("Business")).to_be_focused()
     expect(page.get_by_role("article")).to_have_count(0)
     page.get_by_label("Business").fill("a bakery {sic}")
+    others = page.locator("#generate-fields .model:not(:has(:checked))")
+    expect(others.filter(has_text="a picture").nth(2)).to_be_attached()
     preview = page.locator(".preview").inner_text()
     assert preview.startswith("A logo for Halden, a bakery {sic}. ")
     studio.accessible()
