@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 import main
 from functions import http
-from shared import event_message, files, local, log, sweep
+from shared import event_message, files, local, log, memory, sweep
 from shared.app import App, build
 from shared.catalogue import BadCatalogue
 from shared.errors import NotFound
@@ -37,11 +37,6 @@ _PUSH_S = 600.0
 _SWEEP_EVERY_S = 1.0
 _EXPIRE_EVERY = 60
 """Sweeps from one look for expired files to the next."""
-
-
-def functions() -> list[str]:
-    """The deployed functions' names."""
-    return [name for name in vars(main) if not name.startswith("_")]
 
 
 def server(app: App) -> Starlette:
@@ -63,7 +58,7 @@ def server(app: App) -> Starlette:
         await asyncio.gather(*work, return_exceptions=True)
         await app.close()
 
-    served = {name: aio.create_asgi_app(name, "main.py") for name in functions()}
+    served = {name: aio.create_asgi_app(name, "main.py") for name in main.FUNCTIONS}
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         name = scope["path"].split("/")[1].replace("-", "_")
@@ -73,7 +68,7 @@ def server(app: App) -> Starlette:
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    listed = ", ".join(f"/{name}" for name in functions())
+    listed = ", ".join(f"/{name}" for name in main.FUNCTIONS)
     refusal = http.refuse(NotFound(f"There is nothing at {scope['path']}. There are {listed}."))
     await refusal(scope, receive, send)
 
@@ -122,6 +117,7 @@ def serve() -> None:
         with local.claimed(settings.data):
             app = build(settings)
             http.use(app)
+            memory.settle()
             config = uvicorn.Config(
                 server(app),
                 host=settings.host,

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions import http
+from functions import http, query
 from shared import body, deletion, names, queued, sources, uploads, view
 from shared.domain import Operation, Record, Status
 from shared.errors import InvalidRequest, NotFound
@@ -30,18 +30,18 @@ async def show_account(request: Request) -> Response:
 async def list_requests(request: Request) -> Response:
     """The caller's requests, newest first."""
     caller = await http.caller(request)
-    http.only_query(request, "status", "operation", "model", "idempotency_key", "limit", "cursor")
-    query = request.query_params
-    model, catalogue = query.get("model"), http.app().catalogue
+    query.only(request, "status", "operation", "model", "idempotency_key", "limit", "cursor")
+    sent = request.query_params
+    model, catalogue = sent.get("model"), http.app().catalogue
     where = RequestFilter(
-        status=http.one_of(query.get("status"), get_args(Status), "status"),
-        operation=http.one_of(query.get("operation"), get_args(Operation), "operation"),
+        status=query.one_of(sent.get("status"), get_args(Status), "status"),
+        operation=query.one_of(sent.get("operation"), get_args(Operation), "operation"),
         model=catalogue.named(model, http.app().today()).id if model else None,
-        idempotency_key=query.get("idempotency_key"),
+        idempotency_key=sent.get("idempotency_key"),
     )
-    limit = http.whole_number(request, "limit", 20, MAX_LISTED)
+    limit = query.whole_number(request, "limit", 20, MAX_LISTED)
     app = http.app()
-    page = await app.records.requests(caller.account_id, where, limit, query.get("cursor"))
+    page = await app.records.requests(caller.account_id, where, limit, sent.get("cursor"))
     now = app.clock()
     views = tuple(view.of_request(record, app.links, now) for record in page.items)
     return http.show(view.list_of(Page(views, page.cursor)))
@@ -94,14 +94,14 @@ async def get_image(request: Request) -> Response:
 async def show_usage(request: Request) -> Response:
     """What was made and spent between two days, by day, model or provider."""
     caller = await http.caller(request)
-    http.only_query(request, "from", "to", "group_by")
-    app, query = http.app(), request.query_params
-    last = _day(query.get("to"), app.today(), "to")
+    query.only(request, "from", "to", "group_by")
+    app, sent = http.app(), request.query_params
+    last = _day(sent.get("to"), app.today(), "to")
     month_before = date.fromordinal(max(last.toordinal() - 30, 1))
-    first = _day(query.get("from"), month_before, "from")
+    first = _day(sent.get("from"), month_before, "from")
     if not 0 <= (last - first).days <= 366:
         raise InvalidRequest("from comes before to, by at most a year.", param="from")
-    group_by = http.one_of(query.get("group_by", "day"), ("day", "model", "provider"), "group_by")
+    group_by = query.one_of(sent.get("group_by", "day"), ("day", "model", "provider"), "group_by")
     rows = await app.records.usage(caller.account_id, first.isoformat(), last.isoformat())
     groups = view.of_usage(rows, group_by or "day")
     return http.show(view.list_of(Page(tuple(groups))))
@@ -110,8 +110,8 @@ async def show_usage(request: Request) -> Response:
 async def list_ledger(request: Request) -> Response:
     """Every grant, charge and expiry, newest first."""
     caller = await http.caller(request)
-    http.only_query(request, "limit", "cursor")
-    limit = http.whole_number(request, "limit", 20, MAX_LISTED)
+    query.only(request, "limit", "cursor")
+    limit = query.whole_number(request, "limit", 20, MAX_LISTED)
     cursor = request.query_params.get("cursor")
     page = await http.app().records.entries(caller.account_id, limit, cursor)
     return http.show(view.list_of(Page(tuple(map(view.of_entry, page.items)), page.cursor)))

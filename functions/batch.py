@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from functions import http
+from functions import http, query
 from shared import batch_body, batch_view, batches, view
 from shared.batch_domain import Batch
 from shared.errors import NotFound
@@ -38,8 +38,8 @@ async def create(request: Request) -> Response:
 async def list_batches(request: Request) -> Response:
     """The caller's batches, newest first."""
     caller = await http.caller(request)
-    http.only_query(request, "limit", "cursor")
-    limit = http.whole_number(request, "limit", 20, MAX_LISTED)
+    query.only(request, "limit", "cursor")
+    limit = query.whole_number(request, "limit", 20, MAX_LISTED)
     cursor = request.query_params.get("cursor")
     page = await batches.listed(http.app(), caller.account_id, None, limit, cursor)
     return http.show(view.list_of(Page(tuple(map(batch_view.of_batch, page.items)), page.cursor)))

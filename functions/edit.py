@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import http
-from shared import body, form
+from shared import apart, body, form
 from shared.generate import Ask, run
 from shared.work import in_base64
 
@@ -37,7 +37,7 @@ async def _read(request: Request) -> body.Parsed:
         texts, files = await http.form(request)
         return await asyncio.to_thread(body.edit, form.fields(texts), files, templates)
     fields = await http.fields(request)
-    return await asyncio.to_thread(body.edit, fields, body.Files(), templates)
+    return await apart.run(http.little(request), body.edit, fields, body.Files(), templates)
 
 
 APP = http.routes("edit", [("POST", "", create)])

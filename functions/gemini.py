@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import functions_framework.aio
@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from functions import gemini_http, http, streaming, surface
 from functions.gemini_http import STREAM, root, show
-from shared import body, google_batches, google_files
+from shared import apart, body, deferred
 from shared.app import new_id
 from shared.batch_domain import Batch
 from shared.batch_items import BatchAsk
@@ -46,6 +46,13 @@ from shared.surfaces.gemini_messages import CountTokensRequest
 from shared.surfaces.gemini_turns import Conversation, Signer
 from shared.surfaces.google_json import Refusal, page, page_of, validated
 from shared.work import Answer
+
+if TYPE_CHECKING:
+    from shared import google_batches, google_files
+else:
+    # No picture needs them.
+    google_batches = deferred.module("shared.google_batches")
+    google_files = deferred.module("shared.google_files")
 
 NAME = "gemini"
 _DELIVERIES: tuple[Delivery, ...] = ("b64_json", "url")
@@ -102,7 +109,9 @@ async def _generate(request: Request, caller: Caller, place: Place) -> Response:
     app, delivery = http.app(), surface.delivery(request, _DELIVERIES)
     fields, model = await gemini_http.fields(request), surface.model(place.model)
     signer = Signer(app.links, caller.account_id)
-    call = await asyncio.to_thread(gemini_generate.read, fields, place.version, place.model, signer)
+    call = await apart.run(
+        http.little(request), gemini_generate.read, fields, place.version, place.model, signer
+    )
     continued = await _continued(caller, call.said, model)
     wanted = gemini_generate.wanted(call, model, place.model, delivery, continued=continued)
     rendering = gemini_answer.Rendering(signer, root(), place.version, words=wanted.words)

@@ -4,19 +4,24 @@ as Google has them."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import http
-from shared import google_files, log
+from shared import deferred, log
 from shared.domain import Caller, Json
 from shared.errors import DarkroomError, InvalidRequest, PayloadTooLarge
 from shared.surfaces import gemini_errors
 from shared.surfaces.gemini_errors import Place
 from shared.surfaces.google_json import Refusal
+
+if TYPE_CHECKING:
+    from shared import google_files
+else:
+    # No picture needs it.
+    google_files = deferred.module("shared.google_files")
 
 MOUNTED = "/gemini"
 VERSIONS = ("v1", "v1beta")
@@ -71,7 +76,7 @@ def root() -> str:
 
 def show(shown: Json, headers: Mapping[str, str] | None = None, status: int = 200) -> Response:
     """An answer in JSON."""
-    return Response(to_json(shown), status, headers, "application/json; charset=UTF-8")
+    return Response(http.encoded(shown), status, headers, "application/json; charset=UTF-8")
 
 
 def spoken(handler: http.Handler) -> http.Handler:

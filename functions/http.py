@@ -3,12 +3,12 @@ only place where an error becomes a status and a body."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
+import orjson
 from pydantic import BaseModel
 from pydantic_core import from_json
 from python_multipart.multipart import parse_options_header
@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared import json_size, local, log, trace, view
+from shared import apart, json_size, local, log, memory, trace, view
 from shared.app import App, build, new_id
 from shared.body import Files
 from shared.domain import Caller, Delivery, Problem
@@ -44,7 +44,6 @@ MAX_BODY_BYTES = 32 * 2**20
 """What Cloud Functions take (cloud.google.com/functions/quotas, 2026-11)."""
 MAX_PUBLIC_BODY_BYTES = 2**20
 MAX_KEY_LENGTH = 255
-MAX_QUERY_LENGTH = 512
 ASYNC = "respond-async"
 _IMAGE_PART = re.compile(r"images?(\[[0-9]*\])?")
 """What clients call the parts of a form that are images: image, image[], image[0], images."""
@@ -56,7 +55,6 @@ EXPOSED = (
     "x-darkroom-provider", "x-darkroom-cost-usd", "preference-applied",
 )  # fmt: skip
 """Headers of answers that a page of another origin may read."""
-T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 Refuse = Callable[[Request, DarkroomError], Response]
 """An error as the answer to a request."""
@@ -73,6 +71,7 @@ def app() -> App:
         settings = local.completed(Settings.from_env())
         log.start(settings.log_level, settings.source, settings.secrets)
         use(build(settings))
+        memory.settle()
     return _APPS[-1]
 
 
@@ -195,12 +194,17 @@ async def fields(
     text = await body(request, limit)
     json_size.check_values(text, values, param="body")
     try:
-        value = await asyncio.to_thread(from_json, text, allow_inf_nan=False)
+        value = await apart.run(len(text) <= apart.TEXT_BYTES, from_json, text, allow_inf_nan=False)
     except ValueError as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from error
     if not isinstance(value, dict):
         raise InvalidRequest("The body has to be a JSON object.")
     return value
+
+
+def little(request: Request) -> bool:
+    """Whether its body is seen to be short before it is read."""
+    return int(request.headers.get("content-length", MAX_BODY_BYTES)) <= apart.TEXT_BYTES
 
 
 async def body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -260,45 +264,17 @@ async def _sorted_parts(parts: FormData) -> tuple[dict[str, str], Files]:
     return texts, Files(tuple(images), mask)
 
 
-def whole_number(request: Request, name: str, default: int, most: int) -> int:
-    """A query parameter from 1 to `most`. Raises InvalidRequest."""
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
-        raise InvalidRequest(f"{name} is a whole number from 1 to {most}.", param=name)
-    return int(text)
-
-
-def one_of(value: str | None, allowed: tuple[T, ...], param: str) -> T | None:
-    """A query parameter that is one of a few words, or not there. Raises InvalidRequest."""
-    if value is None:
-        return None
-    for one in allowed:
-        if one == value:
-            return one
-    raise InvalidRequest(f"{param} is one of {', '.join(map(str, allowed))}.", param=param)
-
-
-def only_query(request: Request, *known: str) -> None:
-    """Refuse query parameters that mean nothing here. Raises InvalidRequest."""
-    for name in request.query_params:
-        if name not in known:
-            raise InvalidRequest(
-                f"There is no query parameter {name!r}: there are {', '.join(known) or 'none'}.",
-                param=name,
-            )
-        if len(request.query_params[name]) > MAX_QUERY_LENGTH:
-            raise InvalidRequest(f"{name} is too long.", param=name)
-        if len(request.query_params.getlist(name)) > 1:
-            raise InvalidRequest(f"{name} is there twice.", param=name)
-
-
 def show(
     shown: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A view as JSON."""
-    return Response(shown.model_dump_json(), status, headers=headers, media_type="application/json")
+    said = encoded(shown.model_dump(mode="json"))
+    return Response(said, status, headers=headers, media_type="application/json")
+
+
+def encoded(shown: object) -> bytes:
+    """JSON as it is sent; pictures in base64 are copied, not looked at letter by letter."""
+    return orjson.dumps(shown, default=dict)
 
 
 def note(error: DarkroomError) -> None:

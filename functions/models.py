@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions import http
+from functions import http, query
 from shared import body, pricing, view
 from shared.catalogue import Catalogue
 from shared.catalogue.rows import Lifecycle, Model, Route
@@ -28,14 +28,14 @@ _CACHED = {"cache-control": "public, max-age=60"}
 
 async def list_models(request: Request) -> Response:
     """Models that can do what the query says, in the catalogue's order or by price or speed."""
-    http.only_query(
+    query.only(
         request, "operation", "provider", "resolution", "seed", "mask", "batch", "status", "sort"
     )
-    app, query = http.app(), request.query_params
+    app, sent = http.app(), request.query_params
     today = app.today()
-    http.one_of(query.get("operation"), get_args(Operation), "operation")
-    http.one_of(query.get("status"), get_args(Lifecycle), "status")
-    http.one_of(query.get("provider"), tuple(app.catalogue.providers), "provider")
+    query.one_of(sent.get("operation"), get_args(Operation), "operation")
+    query.one_of(sent.get("status"), get_args(Lifecycle), "status")
+    query.one_of(sent.get("provider"), tuple(app.catalogue.providers), "provider")
     tests: dict[str, Callable[[Model, Route, str], bool]] = {
         "operation": lambda offer, _, v: v in offer.operations,
         "provider": lambda _, route, v: route.provider == v,
@@ -44,8 +44,8 @@ async def list_models(request: Request) -> Response:
         "mask": lambda offer, _, v: offer.mask == _flag(v, "mask"),
         "batch": lambda _, route, v: bool(route.batch_price) == _flag(v, "batch"),
     }
-    asked = [(test, query[name]) for name, test in tests.items() if name in query]
-    status = query.get("status")
+    asked = [(test, sent[name]) for name, test in tests.items() if name in sent]
+    status = sent.get("status")
     models = [
         model
         for model in app.catalogue.models.values()
@@ -53,14 +53,14 @@ async def list_models(request: Request) -> Response:
         and any(
             # What one provider makes of it if that is asked, else what the best does.
             all(
-                test(app.catalogue.offer(route) if "provider" in query else model, route, value)
+                test(app.catalogue.offer(route) if "provider" in sent else model, route, value)
                 for test, value in asked
             )
             for route in model.routes
         )
     ]
-    if "sort" in query:
-        models.sort(key=_sorting(query["sort"], app.catalogue, today))
+    if "sort" in sent:
+        models.sort(key=_sorting(sent["sort"], app.catalogue, today))
     views = tuple(of_model(model, today) for model in models)
     return http.show(view.list_of(Page(views)), headers=_CACHED)
 
@@ -74,7 +74,7 @@ async def show_model(request: Request) -> Response:
 
 async def list_templates(request: Request) -> Response:
     """The prompt templates, in the catalogue's order."""
-    http.only_query(request)
+    query.only(request)
     app = http.app()
     templates = app.catalogue.templates.values()
     views = tuple(of_template(row, app.catalogue, app.today()) for row in templates)

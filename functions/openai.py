@@ -6,17 +6,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import functions_framework.aio
-from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from functions import http, streaming, surface
-from shared import body, openai_batches, openai_files
+from shared import apart, body, deferred
 from shared.app import new_id
 from shared.body import Files
 from shared.domain import Caller, Delivery, Json
@@ -37,6 +36,13 @@ from shared.surfaces import (
 from shared.surfaces import openai_batches as batch_shapes
 from shared.surfaces import openai_files as file_shapes
 from shared.surfaces.openai_stream import Frames
+
+if TYPE_CHECKING:
+    from shared import openai_batches, openai_files
+else:
+    # No picture needs them.
+    openai_batches = deferred.module("shared.openai_batches")
+    openai_files = deferred.module("shared.openai_files")
 
 NAME = "openai"
 _WAYS: tuple[Delivery, ...] = ("b64_json", "url")
@@ -78,7 +84,8 @@ async def chat(request: Request) -> Response:
     """A conversation → images, or what the model says instead."""
     caller = await http.caller(request)
     delivery = surface.delivery(request, _CHAT_WAYS)
-    read = await asyncio.to_thread(openai_chat.read, await http.fields(request))
+    fields = await http.fields(request)
+    read = await apart.run(http.little(request), openai_chat.read, fields)
     model = surface.model(read.body.model)
     earlier = conversation.last_request(read.said)
     continued = earlier is not None and await surface.goes_on(caller, earlier, model)
@@ -201,7 +208,7 @@ async def _images(
     request: Request, caller: Caller, endpoint: str, fields: Mapping[str, Any], files: Files
 ) -> Response:
     delivery = surface.delivery(request, _WAYS)
-    read = await asyncio.to_thread(openai_images.read, endpoint, fields)
+    read = await apart.run(http.little(request), openai_images.read, endpoint, fields)
     asked = openai_images.asked(read, files, surface.model(read.body.model))
     call = _Call(request, caller, endpoint, asked, delivery, files)
     models, linked = http.app().catalogue.models, read.body.response_format == "url"
@@ -239,7 +246,9 @@ async def _answered(call: _Call, make_frames: Callable[[Admitted], Frames]) -> R
 
 async def _admitted(call: _Call, sketches: asyncio.Queue[Inline]) -> Admitted:
     asked = call.asked
-    fingerprint = await asyncio.to_thread(body.fingerprint, call.endpoint, asked.fields, call.files)
+    fingerprint = await apart.run(
+        http.little(call.request), body.fingerprint, call.endpoint, asked.fields, call.files
+    )
     ask = Ask(
         call.caller,
         asked.request,
@@ -261,7 +270,7 @@ def _form(request: Request) -> openai_errors.Form:
 
 
 def _show(shown: Mapping[str, Json], headers: Mapping[str, str], status: int = 200) -> Response:
-    return Response(to_json(shown), status, headers=headers, media_type="application/json")
+    return Response(http.encoded(shown), status, headers=headers, media_type="application/json")
 
 
 def _fresh(ignored: Sequence[str] = ()) -> dict[str, str]:

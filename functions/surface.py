@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from functions import http
+from functions import http, query
 from shared import names, pricing, routing
 from shared.catalogue.rows import Model
 from shared.domain import Caller, Record
@@ -28,7 +28,7 @@ def delivery(request: Request, ways: tuple[T, ...]) -> T:
     """How the pictures are to come, by a header or in the query; the first way unless it says
     otherwise. Raises InvalidRequest."""
     said = request.headers.get(DELIVERY) or request.query_params.get("delivery")
-    return http.one_of(said, ways, DELIVERY) or ways[0]
+    return query.one_of(said, ways, DELIVERY) or ways[0]
 
 
 def repeated(request: Request) -> bool:
@@ -48,7 +48,9 @@ async def goes_on(caller: Caller, earlier: str, wanted: Model | None) -> bool:
         return False
     made_by = app.catalogue.models.get(record.model)
     kept = made_by is not None and made_by.multi_turn
-    return kept and bool(await app.storage.list(names.turn(record.id)))
+    if not kept or record.turn is not None:
+        return kept
+    return bool(await app.storage.list(names.turn(record.id)))
 
 
 def headers(record: Record, ignored: Sequence[str], *, replayed: bool) -> dict[str, str]:

@@ -5,6 +5,7 @@ first use."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -15,12 +16,14 @@ from typing import Any, TypeVar
 
 import httpx
 
-from shared import blocklist, log, trace
+from shared import blocklist, log, memory
 from shared.accounts import Accounts
+from shared.admission import Admission
 from shared.batch_transport import BatchTransport
 from shared.blocklist import Blocklist
 from shared.breaker import Breaker
 from shared.catalogue import Catalogue, load
+from shared.connections import Connections
 from shared.deferred import C, deferred
 from shared.domain import Caller
 from shared.endpoints import Endpoints
@@ -44,9 +47,11 @@ from shared.transport import Transport
 T = TypeVar("T")
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], Awaitable[None]]
+_BURST = 8
+"""Of requests at once, what leaves more memory behind than is worth keeping."""
+_SENT_AFTER_S = 1.0
 _PICTURE_S = 60.0
 """How long a picture that a provider only points to may take."""
-_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 def utc_now() -> datetime:
@@ -56,7 +61,7 @@ def utc_now() -> datetime:
 
 def new_id() -> str:
     """130 random bits in 26 letters: ids are never in order, so no index gets a hot end."""
-    return "".join(secrets.choice(_LETTERS) for _ in range(26))
+    return base64.b32encode(secrets.token_bytes(17)).decode().lower()[:26]
 
 
 @dataclass
@@ -72,6 +77,7 @@ class App:
     transport: Transport
     batch_transport: BatchTransport
     accounts: Accounts
+    admission: Admission
     fetcher: Fetcher
     links: Links
     blocklist: Blocklist
@@ -83,13 +89,26 @@ class App:
     intakes: dict[str, asyncio.Lock] = field(default_factory=dict)
     """By account: its batches are taken in one after another."""
     _work: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    _busiest: int = 0
 
     def spawn(self, request_id: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start a request's work, which outlives the connection that asked for it."""
         task = asyncio.create_task(work)
         self._work[request_id] = task
-        task.add_done_callback(lambda _: self._work.pop(request_id, None))
+        self._busiest = max(self._busiest, len(self._work))
+        task.add_done_callback(lambda _: self._ended(request_id))
         return task
+
+    def _ended(self, request_id: str) -> None:
+        """After a burst its memory is given back, once the last answers have been sent."""
+        self._work.pop(request_id, None)
+        if not self._work and self._busiest >= _BURST:
+            self._busiest = 0
+            asyncio.get_running_loop().call_later(_SENT_AFTER_S, self._give_back)
+
+    def _give_back(self) -> None:
+        if not self._work:
+            asyncio.get_running_loop().run_in_executor(None, memory.give_back)
 
     async def announce(self, event: Event) -> None:
         """Publish what only speeds things up: without it, `sweep` does the same a little later."""
@@ -165,6 +184,7 @@ def build(
         transport=transport,
         batch_transport=batch_transport,
         accounts=Accounts(records, monotonic),
+        admission=Admission(records, clock, random, sleep),
         fetcher=Fetcher(allow_private=settings.allow_private_urls),
         links=Links(settings.public_url, secret.encode() if secret else None),
         blocklist=blocklist.load(settings.blocklist),
@@ -207,21 +227,10 @@ def _transports(
     return single, BatchTransport(catalogue, endpoints, exchange, pacer)
 
 
-async def _say_what_for(request: httpx.Request) -> None:
-    """Let a provider's support, or a proxy on the way, find a call by our request's id."""
-    request.headers.update(trace.headers(log.request_id.get()))
-
-
 def _exchange(settings: Settings, network: Network) -> Exchange:
     return Exchange(
-        live=httpx.AsyncClient(
-            transport=network.live,
-            timeout=_timeouts(),
-            limits=_limits(),
-            trust_env=False,
-            event_hooks={"request": [_say_what_for]},
-        ),
-        sandbox=httpx.AsyncClient(transport=network.sandbox, timeout=_timeouts()),
+        live=network.live or Connections(),
+        sandbox=network.sandbox,
         pictures=Fetcher(
             transport=network.live,
             resolve=network.resolve,
@@ -251,8 +260,11 @@ def _records(settings: Settings, random: Random) -> Records:
 def _storage(settings: Settings) -> Storage:
     if settings.bucket:
         from shared.storage.gcs import Gcs
+        from shared.storage.gcs_session import Host
 
-        return Gcs(settings.bucket, uploads_bucket=settings.uploads_bucket)
+        emulator = settings.storage_emulator
+        host = Host(emulator, account=None) if emulator else Host()
+        return Gcs(settings.bucket, host, uploads_bucket=settings.uploads_bucket)
     from shared.storage.disk import Disk
 
     return Disk(settings.data)
@@ -271,12 +283,3 @@ def _events(settings: Settings, clock: Clock) -> Events:
 def _shelf(settings: Settings, storage: Storage) -> Shelf:
     """Where the sandbox keeps test keys' files and batches: where all instances find them."""
     return Stored(storage) if settings.bucket else Folder(settings.data / "sandbox")
-
-
-def _timeouts() -> httpx.Timeout:
-    """Only connecting is timed here: how long an answer may take is the provider row's to say."""
-    return httpx.Timeout(None, connect=10.0, pool=30.0)
-
-
-def _limits() -> httpx.Limits:
-    return httpx.Limits(max_connections=1000, max_keepalive_connections=100)

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from shared import batch_jobs, delivery, log, names, settlement
+from shared import apart, batch_jobs, delivery, log, names, settlement
 from shared.batch_domain import Job
 from shared.batch_items import ItemResult
 from shared.batch_lines import Kept
@@ -26,8 +26,10 @@ from shared.providers import Outcome, Progress
 from shared.results import Result, known
 
 _Read = Ended | ProviderUnavailable | None
-AT_ONCE = 4
-"""Lines in hand: each may hold a picture of many megabytes several times over."""
+AT_ONCE = 32
+AT_ONCE_BYTES = 16 * 2**20
+"""Lines in hand, and their weight, where there are several: each may hold a picture of many
+megabytes, which is there several times over while it is read."""
 
 
 async def collect(shift: Shift, place: int) -> None:
@@ -97,8 +99,9 @@ class _Collector:
         hand: deque[tuple[asyncio.Task[_Read], int]] = deque()
         try:
             complete, fault = await self._follow(lines, hand)
-            while hand and fault is None:
-                fault = await self._write(hand)
+            while hand:
+                # Whole lines, also where what comes after them is missing.
+                fault = await self._write(hand) or fault
         finally:
             # What comes after a line that could not be written down is read again.
             for task, _ in hand:
@@ -123,13 +126,17 @@ class _Collector:
                     cut = end - ended_at == len(line) and len(line) > 0
                     hand.append((asyncio.create_task(self._read(line, cut=cut)), end))
                     ended_at = end
-                    if len(hand) >= AT_ONCE:
+                    while len(hand) >= AT_ONCE or self._heavy(hand, end):
                         fault = await self._write(hand)
                         if fault is not None or self._shift.over:
                             return False, fault
             except ProviderUnavailable as error:
                 return False, error
         return True, None
+
+    def _heavy(self, hand: deque[tuple[asyncio.Task[_Read], int]], end: int) -> bool:
+        """Whether the lines in hand, which reach to that byte, are too much together."""
+        return len(hand) > 1 and end - self._offset > AT_ONCE_BYTES
 
     async def _write(
         self, hand: deque[tuple[asyncio.Task[_Read], int]]
@@ -152,7 +159,8 @@ class _Collector:
     async def _read(self, line: bytes, *, cut: bool) -> _Read:
         """A line as an item's result; None for one that is nobody's, or has been there."""
         try:
-            outcome = await asyncio.to_thread(self._door.adapter.read_line, line)
+            little = len(line) <= apart.ANSWER_BYTES
+            outcome = await apart.run(little, self._door.adapter.read_line, line)
         except ProviderError as error:
             if cut:
                 return ProviderUnavailable("The results stop in the middle of a line.")

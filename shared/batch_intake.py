@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import hashlib
+import secrets
+from array import array
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +15,7 @@ from shared import fetch, json_size, jsonl, names, pixels, pricing, routing
 from shared.app import App
 from shared.batch_domain import Group, Mode
 from shared.batch_items import BatchAsk, Item
-from shared.batch_lines import Kept, keep
+from shared.batch_lines import Kept, alike, keep
 from shared.catalogue.rows import Route
 from shared.domain import ImageRequest, Json
 from shared.errors import DarkroomError, InvalidRequest, PayloadTooLarge
@@ -27,6 +30,8 @@ CHUNK_BYTES = 4 * 2**20
 MAX_BLANK = 100_000
 MAX_TOLD = 100
 MAX_TOLD_LENGTH = 300
+MAX_WAYS = 1_000
+"""How many kinds of request are remembered with their price."""
 _AT_ONCE = 100
 _AT_ONCE_BYTES = 2**20
 
@@ -74,6 +79,32 @@ class Intake:
     listed_micros: int
 
 
+class _Names:
+    """The names that have been there, in eight bytes each, whatever their length: they are told
+    apart by a keyed hash, which takes one of a hundred thousand for another once in a billion
+    batches."""
+
+    _PLACES = 2**18
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(16)
+        self._hashes = array("Q", [0]) * self._PLACES
+
+    def add(self, name: str) -> bool:
+        """Take a name; False if it has been there. There is room for twice MAX_ITEMS."""
+        data = name.encode(errors="surrogatepass")
+        digest = hashlib.blake2b(data, digest_size=8, key=self._key).digest()
+        # An empty place holds 0.
+        mark = int.from_bytes(digest) or 1
+        at = mark % self._PLACES
+        while self._hashes[at]:
+            if self._hashes[at] == mark:
+                return False
+            at = (at + 1) % self._PLACES
+        self._hashes[at] = mark
+        return True
+
+
 class Reader:
     """Reads one batch's lines into storage, under a prefix of its own."""
 
@@ -84,7 +115,8 @@ class Reader:
         self.intake = app.new_id()
         self._open = app.transport.open_to(test=ask.caller.test)
         self._today = app.today()
-        self._seen: set[str] = set()
+        self._seen = _Names()
+        self._ways: dict[bytes, Way] = {}
         self._groups: dict[tuple[str, str, str], _Group] = {}
         self._problems: list[Mapping[str, Json]] = []
         self._bad = 0
@@ -151,6 +183,18 @@ class Reader:
                 fetch.check_url(ref.url, f"{param}.url", allow_private=allowed)
 
     def _way(self, request: ImageRequest) -> Way:
+        """How it is made; requests that are alike are looked at once. Raises DarkroomError."""
+        if request.refs or request.mask_ref:
+            return self._cheapest(request)
+        kind = alike(request)
+        way = self._ways.get(kind)
+        if way is None:
+            if len(self._ways) >= MAX_WAYS:
+                self._ways.clear()
+            way = self._ways[kind] = self._cheapest(request)
+        return way
+
+    def _cheapest(self, request: ImageRequest) -> Way:
         """The cheapest of those the batch's mode allows. Raises DarkroomError."""
         app, mode = self._app, self._ask.mode
         routes = routing.plan(request, app.catalogue, self._open, self._today).routes
@@ -187,16 +231,15 @@ class Reader:
         return replace(way, held_micros=0) if self._ask.caller.test else way
 
     async def _take(self, number: int, item: Item, way: Way) -> None:
-        if item.custom_id in self._seen:
-            twice = f"The custom_id {item.custom_id[:100]!r} is there twice."
-            again = InvalidRequest(twice, param="custom_id")
-            self._tell(number, again)
-            return
         if way.key not in self._groups and len(self._groups) >= MAX_GROUPS:
             ways = f"A batch goes at most {MAX_GROUPS} ways: send fewer models in one."
             self._tell(number, InvalidRequest(ways, param="model"))
             return
-        self._seen.add(item.custom_id)
+        if not self._seen.add(item.custom_id):
+            twice = f"The custom_id {item.custom_id[:100]!r} is there twice."
+            again = InvalidRequest(twice, param="custom_id")
+            self._tell(number, again)
+            return
         index = self._total
         self._total += 1
         if self._bad:

@@ -30,7 +30,8 @@ from shared.providers import Order
 from shared.results import known
 
 JOB_BYTES = 64 * 2**20
-"""Of input: it is put together in memory."""
+JOB_LINES = 10_000
+"""Of input: it is put together in memory, and what its results are read against is kept there."""
 FIRST_LOOK = timedelta(seconds=5)
 LONGEST_LOOK = timedelta(minutes=15)
 BLIND = timedelta(minutes=1)
@@ -171,7 +172,7 @@ async def _load(shift: Shift, number: int, door: Door) -> _Load:
     failed."""
     group, adapter = shift.batch.groups[number], door.adapter
     load = _Load(group.sent, group.low)
-    most = min(JOB_BYTES, adapter.MAX_BYTES // 2)
+    most, most_lines = min(JOB_BYTES, adapter.MAX_BYTES // 2), min(JOB_LINES, adapter.MAX_LINES)
     # What is never within a day's cap would never be sent.
     cap = None if door.errand.test else door.account.daily_usd
     while load.sent < group.chunks:
@@ -179,7 +180,7 @@ async def _load(shift: Shift, number: int, door: Door) -> _Load:
         items = [item for item in items if item.index >= group.low]
         while items:
             some = _within(items[:_LOADED_AT_ONCE], cap, load)
-            full = load.bytes >= most or len(load.lines) + len(some) > adapter.MAX_LINES
+            full = load.bytes >= most or len(load.lines) + len(some) > most_lines
             if shift.over or not some or (load.lines and full):
                 return load
             await _take(shift, load, some, door)
@@ -201,7 +202,11 @@ def _within(items: list[Kept], cap: int | None, load: _Load) -> list[Kept]:
 
 
 async def _take(shift: Shift, load: _Load, items: list[Kept], door: Door) -> None:
-    lines = await asyncio.gather(*(_line(shift, item, door) for item in items))
+    if any(map(_names_images, items)):
+        lines = await asyncio.gather(*(_line(shift, item, door) for item in items))
+    else:
+        # Tasks would only leave litter, a few for each item.
+        lines = [await _line(shift, item, door) for item in items]
     for item, line in zip(items, lines, strict=True):
         if isinstance(line, DarkroomError):
             if shift.add(failed(item, line)):
@@ -219,6 +224,12 @@ async def _line(shift: Shift, item: Kept, door: Door) -> bytes | DarkroomError:
         return await shift.app.batch_transport.line(str(item.index), request, door)
     except Exception as fault:
         return known(fault)
+
+
+def _names_images(item: Kept) -> bool:
+    """Whether something has to be loaded for it."""
+    request = item.request
+    return bool(request.refs or request.mask_ref or request.previous_request_id)
 
 
 def _callback(shift: Shift, door: Door) -> tuple[str | None, dict[str, str]]:

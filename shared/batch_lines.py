@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import orjson
 from pydantic_core import from_json
 
 from shared import body, request_json
@@ -24,7 +26,7 @@ NOT_OF_ITEMS = ("webhook_url", "delivery", "cache", "timeout_s", "metadata")
 """Fields of a request that somebody waits for, or that stands alone."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Kept:
     """An item as it waits in storage: its place in the batch, and what is held for it."""
 
@@ -67,41 +69,66 @@ def checked_id(custom_id: object) -> str:
 
 def keep(item: Kept) -> bytes:
     """An item as a line, without its end."""
-    return json.dumps(
+    return _packed(
         {
             "index": item.index,
             "custom_id": item.custom_id,
             "held_micros": item.held_micros,
             "request": request_json.encode(item.request),
         }
-    ).encode()
+    )
 
 
-def kept(data: bytes, *, whole: bool) -> list[Kept]:
-    """The items of a chunk; without their images' bytes and their prompts unless `whole`."""
-    found = []
+def alike(request: ImageRequest) -> bytes:
+    """What is the same for requests that differ in their words only, and not in how many: they go
+    the same ways at the same prices. Only of requests without images."""
+    prompt = request.prompt.encode(errors="surrogatepass")
+    words: dict[str, Any] = {
+        "prompt": [len(request.prompt), len(prompt)],
+        "template": None,
+        "metadata": {},
+    }
+    return hashlib.sha256(_packed({**request_json.encode(request), **words})).digest()
+
+
+def kept(data: bytes, done: bytes | bytearray, *, whole: bool) -> list[Kept]:
+    """The items of a chunk whose bit is not set; without their images' bytes and their prompts
+    unless `whole`, and then those that are alike share what is left of their request."""
+    found: list[Kept] = []
+    shared: dict[bytes, ImageRequest] = {}
     for line in data.splitlines():
         said = from_json(line)
-        request = request_json.decode(said.pop("request") if whole else _light(said))
-        said.pop("request", None)
+        if is_set(done, said["index"]):
+            continue
+        asked = said.pop("request")
+        request = request_json.decode(asked) if whole else _light(asked, shared)
         found.append(Kept(**said, request=request))
     return found
 
 
-def _light(said: dict[str, Any]) -> dict[str, Any]:
-    refs: list[dict[str, str]] = [{} for _ in said["request"]["refs"]]
+def _light(asked: dict[str, Any], shared: dict[bytes, ImageRequest]) -> ImageRequest:
+    refs: list[dict[str, str]] = [{} for _ in asked["refs"]]
     texts: dict[str, Any] = {"prompt": "", "template": None, "metadata": {}}
-    return {**said["request"], **texts, "refs": refs, "mask_ref": None}
+    light = {**asked, **texts, "refs": refs, "mask_ref": None}
+    key = _packed(light)
+    if key not in shared:
+        shared[key] = request_json.decode(light)
+    return shared[key]
 
 
 def keep_results(results: Iterable[ItemResult]) -> bytes:
     """Results as lines."""
-    return b"".join(json.dumps(asdict(result)).encode() + b"\n" for result in results)
+    return b"".join(_packed(result) + b"\n" for result in results)
 
 
 def kept_results(data: bytes) -> list[ItemResult]:
     """What `keep_results` was given."""
     return [_result(from_json(line)) for line in data.splitlines()]
+
+
+def is_set(bits: bytes | bytearray, index: int) -> bool:
+    """Whether an item has a result."""
+    return bool(bits[index >> 3] & (1 << (index & 7)))
 
 
 def pack(done: bytes) -> str:
@@ -114,6 +141,19 @@ def unpack(text: str, items: int) -> bytearray:
     if not text:
         return bytearray((items + 7) // 8)
     return bytearray(zlib.decompress(base64.b64decode(text)))
+
+
+def _packed(value: object) -> bytes:
+    """JSON on one line, of dataclasses too. What orjson does not take, half a character or an
+    integer of more than 64 bits, the standard library does."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, default=_fields).encode()
+
+
+def _fields(value: object) -> dict[str, Any]:
+    return dict(vars(value))
 
 
 def _result(said: dict[str, Any]) -> ItemResult:

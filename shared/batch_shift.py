@@ -13,7 +13,7 @@ from shared import batch_lines, ledger, log, metrics, names
 from shared.app import App
 from shared.batch_domain import Batch, Counts, Delivered, Group, Job
 from shared.batch_items import ItemResult
-from shared.batch_lines import Kept
+from shared.batch_lines import Kept, is_set
 from shared.domain import Caller, Hold, Notice, UsageRow
 from shared.errors import DarkroomError, problem_of
 from shared.exchange import Errand
@@ -103,8 +103,7 @@ class Shift:
             blob = await self.app.storage.get(name)
             if blob is None:
                 raise LookupError(f"{name} is gone")
-            items = batch_lines.kept(blob.data, whole=whole)
-            found += [item for item in items if not is_set(done, item.index)]
+            found += batch_lines.kept(blob.data, done, whole=whole)
         return found
 
     def add(self, ended: Ended) -> bool:
@@ -251,11 +250,6 @@ def failed(item: Kept, why: DarkroomError, *, cancelled: bool = False) -> Ended:
         item.held_micros,
         item.request.model,
     )
-
-
-def is_set(bits: bytearray, index: int) -> bool:
-    """Whether an item has a result."""
-    return bool(bits[index >> 3] & (1 << (index & 7)))
 
 
 def with_job(batch: Batch, number: int, job: Job) -> Batch:

@@ -33,10 +33,15 @@ class Blocklist:
                 self._phrases[words] = term
         self._lengths = sorted({len(words) for words in self._phrases})
 
+    @property
+    def empty(self) -> bool:
+        """Whether everything is allowed."""
+        return not (self._phrases or self._pieces)
+
     def check(self, request: ImageRequest) -> None:
         """Raise ContentBlocked for a request whose prompt, or a text among its options, contains a
         term; the message names it."""
-        for param, text in _texts(request) if self._phrases or self._pieces else ():
+        for param, text in () if self.empty else _texts(request):
             term = self.find(text)
             if term is not None:
                 raise ContentBlocked(

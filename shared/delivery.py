@@ -4,12 +4,14 @@ under a name of its own, and the turn that a later edit continues from."""
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from shared import glb, log, names, pixels, sources
+from shared import apart, glb, log, names, pixels, turns
 from shared.app import App
 from shared.catalogue.rows import Route
 from shared.domain import IMAGE_TYPES, Image, ImageRequest, Picture, Record, Turn
 from shared.errors import ProviderError
+from shared.providers import Done, Inline
 from shared.results import Result
 from shared.settlement import image_of
 
@@ -66,25 +68,39 @@ async def _put(app: App, image: Image, picture: Picture, route: Route) -> tuple[
     return image, picture
 
 
-async def keep_turn(app: App, record: Record, request: ImageRequest, result: Result) -> None:
-    """Keep what a later edit has to give back to the provider. A paid picture never fails for
-    the want of it."""
+async def keep_turn(
+    app: App, record: Record, request: ImageRequest, result: Result, first: Picture
+) -> Record:
+    """Keep what a later edit has to give back to the provider, in the record if it is short;
+    `first` is the first picture as it was stored. A paid picture never fails for the want of it."""
     if not app.catalogue.models[result.route.model].multi_turn:
-        return
+        return record
     turn = Turn(
         prompt=request.prompt,
         sources=request.sources,
         images=(),
         wire=result.route.wire,
         wire_model=result.route.wire_model,
-        reply=result.reply,
+        reply=_reply(result.first, first) if result.first else None,
     )
     try:
         previous = request.previous_request_id
-        data = await asyncio.to_thread(sources.encode_turn, turn, previous)
+        bare = not request.sources
+        data = await apart.run(bare, turns.encode, turn, previous)
+        if len(data) <= turns.LITTLE_BYTES:
+            return replace(record, turn=data.decode())
         await app.storage.put(names.turn(record.id), data, "application/json", {})
     except Exception as error:
         log.crash("turn.not_kept", error)
+    return record
+
+
+def _reply(done: Done, stored: Picture) -> tuple[str | int, ...] | None:
+    """The provider's answer, with the pictures in it that are not what was stored first."""
+    inline = {n: image.data for n, image in enumerate(done.images) if isinstance(image, Inline)}
+    if inline.get(0) is stored.data:
+        del inline[0]
+    return turns.filled(done.reply, inline) if done.reply else None
 
 
 async def forget(app: App, owner: str) -> None:

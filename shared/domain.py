@@ -99,20 +99,20 @@ class Picture:
     content_type: str
     width: int
     height: int
+    sha256: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """An earlier exchange that an edit continues. `reply` is the provider's own answer, verbatim
-    JSON text that the adapter named by `wire` can read, and that the model named by `wire_model`
-    takes back; `images` are its pictures, for any other."""
+    """An earlier exchange that an edit continues. `reply` is the provider's own answer, in pieces,
+    for the adapter `wire` and the model `wire_model`: JSON, and numbers of `images` in base64."""
 
     prompt: str
     sources: tuple[Source, ...]
     images: tuple[Picture, ...]
     wire: str = ""
     wire_model: str = ""
-    reply: str | None = field(default=None, repr=False)
+    reply: tuple[str | int, ...] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -295,8 +295,8 @@ class Record:
     says when somebody has to look at it again: it counts as dead then, or waits for its `task`.
     Nobody waits for a request that is `deferred`.
     `fingerprint` is the SHA-256 of the body, for idempotency, `cache_key` that of what decides the
-    pictures; `surface` is the API it came by, "native" for ours, `traceparent` the trace it belongs
-    to; `version` is the backend's token for the stored state, needed to end the hold exactly once.
+    pictures; `surface` is the API it came by, "native" for ours, `turn` what a later edit needs, if
+    short; `version` is the backend's token for the stored state, to end the hold exactly once.
     """
 
     id: str
@@ -333,6 +333,7 @@ class Record:
     attempts: tuple[Attempt, ...] = ()
     error: Problem | None = None
     completed_at: datetime | None = None
+    turn: str | None = field(default=None, repr=False)
     deleted: bool = False
     version: str = ""
 

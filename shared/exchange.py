@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import httpx
 
-from shared import glb, log, pixels, sse
+from shared import apart, glb, log, pixels, trace
 from shared.catalogue.rows import Provider as Account
 from shared.catalogue.rows import Route
 from shared.domain import Attempt, Endpoint, ImageRequest, Picture
@@ -27,6 +27,7 @@ from shared.errors import (
 from shared.fetch import Fetcher
 from shared.providers import Done, Inline, Pending, Provider, Remote, Wallet
 from shared.providers.registry import ADAPTERS
+from shared.receiving import Sketches, receive
 
 POLLS = 240
 BLIND_POLLS = 6
@@ -34,12 +35,13 @@ FILE_POLLS = 20
 DOWNLOADS = 3
 GIFTS = 3
 """How many pictures beyond those asked for are taken of one answer."""
-MAX_ANSWER_BYTES = 256 * 2**20
 MAX_PICTURE_BYTES = 64 * 2**20
 _PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 60.0
 _SHORT_S = 60.0
 """How long a picture's download, or a balance, may take."""
+_PATIENT = httpx.Timeout(None, connect=10.0, pool=30.0).as_dict()
+"""Only connecting is timed: how long an answer may take is the provider row's to say."""
 _IDLE = httpx.Timeout(60.0, connect=10.0).as_dict()
 """How long a stream may pause."""
 _NOT_SENT = (
@@ -99,33 +101,14 @@ class Call:
         return ADAPTERS[self.route.wire]
 
 
-class _Sketches:
-    """Shows the sketches in one stream of events to whoever listens, and waits for nobody."""
-
-    def __init__(self, adapter: Provider, shown: asyncio.Queue[Inline]) -> None:
-        self._adapter = adapter
-        self._shown = shown
-        self._events = sse.Splitter()
-
-    async def take(self, piece: bytes) -> None:
-        """The next piece of the stream."""
-        events = self._events.feed(piece)
-        if not events or self._shown.full():
-            return
-        found = await asyncio.to_thread(lambda: [self._adapter.sketch(event) for event in events])
-        for sketch in found:
-            if sketch is not None and not self._shown.full():
-                self._shown.put_nowait(sketch)
-
-
 class Exchange:
-    """Makes calls over two HTTP clients, the real one and the sandbox in this process, and fetches
+    """Makes calls over two transports, the real one and the sandbox in this process, and fetches
     pictures that lie elsewhere."""
 
     def __init__(
         self,
-        live: httpx.AsyncClient,
-        sandbox: httpx.AsyncClient,
+        live: httpx.AsyncBaseTransport,
+        sandbox: httpx.AsyncBaseTransport,
         pictures: Fetcher,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
@@ -151,7 +134,7 @@ class Exchange:
         """What became of a task that was parked. Raises DarkroomError, of the task if `of_task`
         says so, else of this look at it."""
         response = await self._soon(call.adapter.poll(token, call.endpoint), call.account, errand)
-        looked = await asyncio.to_thread(call.adapter.read, response)
+        looked = await _read(call, response)
         return looked if isinstance(looked, Pending) else await self.collect(looked, call, errand)
 
     async def call(
@@ -172,11 +155,9 @@ class Exchange:
     ) -> AsyncIterator[httpx.Response]:
         """An answer whose body is still to come, in pieces of any size. What goes wrong on the
         way is ProviderUnavailable: a file can be asked for again."""
-        client = self._sandbox if errand.test else self._live
-        request.headers["x-request-id"] = errand.id
         request.extensions["timeout"] = _IDLE
         try:
-            response = await client.send(request, stream=True)
+            response = await self._by(errand, request).handle_async_request(request)
             try:
                 yield response
             finally:
@@ -200,12 +181,13 @@ class Exchange:
 
     async def _answer(self, call: Call, errand: Errand) -> Done:
         call = await self._upload(call, errand)
-        # Both may take a while: pictures are packed and unpacked there.
-        request = await asyncio.to_thread(call.adapter.submit, call.request, call.endpoint)
+        asked = call.request
+        bare = not (asked.sources or asked.mask or asked.turns)
+        request = await apart.run(bare, call.adapter.submit, asked, call.endpoint)
         shown = errand.sketches
-        sketches = None if shown is None else _Sketches(call.adapter, shown)
+        sketches = None if shown is None else Sketches(call.adapter, shown)
         response = await self._send(request, call.account, errand, sketches)
-        outcome = await asyncio.to_thread(call.adapter.read, response)
+        outcome = await _read(call, response)
         if not isinstance(outcome, Pending):
             return outcome
         if errand.parks:
@@ -220,7 +202,7 @@ class Exchange:
             try:
                 request = call.adapter.poll(outcome.token, call.endpoint)
                 response = await self._send(request, call.account, errand)
-                looked = await asyncio.to_thread(call.adapter.read, response)
+                looked = await _read(call, response)
             except DarkroomError as error:
                 blind += 1
                 if of_task(error):
@@ -267,7 +249,7 @@ class Exchange:
                 raise fault
         files = [data for data in got if isinstance(data, bytes)]
         measure = glb.measure if call.request.operation == "three_d" else pixels.measure
-        seen = [await asyncio.to_thread(measure, data) for data in files]
+        seen = await asyncio.to_thread(lambda: [measure(data) for data in files])
         pictures = tuple(picture for picture in seen if picture is not None)
         if not pictures:
             # Made, and perhaps paid: asking for another would be paying twice.
@@ -319,19 +301,27 @@ class Exchange:
         except TimeoutError as error:
             raise ProviderUnavailable(f"{account.name} takes too long.") from error
 
+    def _by(self, errand: Errand, request: httpx.Request) -> httpx.AsyncBaseTransport:
+        """How it goes out, named so that a provider's support finds it by our request's id, or a
+        proxy on the way."""
+        request.headers["x-request-id"] = errand.id
+        if errand.test:
+            return self._sandbox
+        request.headers.update(trace.headers(log.request_id.get()))
+        return self._live
+
     async def _send(
         self,
         request: httpx.Request,
         account: Account,
         errand: Errand,
-        sketches: _Sketches | None = None,
+        sketches: Sketches | None = None,
     ) -> httpx.Response:
         """One HTTP exchange, whatever its status. Raises ProviderUnavailable when nothing was
         sent, OutcomeUnknown when no whole answer came back."""
-        client = self._sandbox if errand.test else self._live
-        request.headers["x-request-id"] = errand.id
+        request.extensions.setdefault("timeout", _PATIENT)
         try:
-            return await _receive(client, request, sketches)
+            return await receive(self._by(errand, request), request, sketches)
         except _NOT_SENT as error:
             raise ProviderUnavailable(
                 f"{account.name} cannot be reached.", private=repr(error)
@@ -343,42 +333,9 @@ class Exchange:
             ) from error
 
 
-async def _receive(
-    client: httpx.AsyncClient, request: httpx.Request, sketches: _Sketches | None
-) -> httpx.Response:
-    """The whole answer, decompressed and at most MAX_ANSWER_BYTES long. The sketches of one that is
-    a stream are shown while it comes."""
-    response = await client.send(request, stream=True)
-    try:
-        if "," in response.headers.get("content-encoding", ""):
-            raise _unread("is compressed more than once")
-        streams = response.headers.get("content-type", "").lower().startswith("text/event-stream")
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise _unread("is too long")
-            if sketches is not None and streams:
-                await sketches.take(chunk)
-    except httpx.DecodingError as error:
-        raise _unread("cannot be decompressed") from error
-    finally:
-        await response.aclose()
-    headers = [
-        (k, v)
-        for k, v in response.headers.multi_items()
-        if k not in ("content-encoding", "content-length", "transfer-encoding")
-    ]
-    return httpx.Response(
-        response.status_code, headers=headers, content=bytes(body), request=request
-    )
-
-
-def _unread(why: str) -> ProviderError:
-    """The error of an answer that may have held what was paid for."""
-    error = ProviderError(f"The provider's answer {why}.")
-    error.paid = True
-    return error
+async def _read(call: Call, response: httpx.Response) -> Done | Pending:
+    little = len(response.content) <= apart.ANSWER_BYTES
+    return await apart.run(little, call.adapter.read, response)
 
 
 def of_task(error: DarkroomError) -> bool:

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from shared import (
     admission,
+    apart,
     cache,
     ledger,
     log,
@@ -144,20 +145,21 @@ async def _admit(app: App, ask: Ask, request_id: str, deadline: float) -> Admitt
     fetches = any(ref.url for ref in ask.request.refs)
     least = quote.micros if fetches or not ask.request.cache else 0
     ledger.reserve(standing, least, app.clock(), app.random)
-    await asyncio.to_thread(app.blocklist.check, ask.request)
+    await apart.run(app.blocklist.empty, app.blocklist.check, ask.request)
     request = await _loaded(app, ask, deadline)
-    # What a picture's shape is taken from is at hand now.
-    quote = pricing.quote(request, routes, app.catalogue, test=caller.test)
+    if request.sources or request.turns:
+        # What a picture's shape is taken from is at hand now.
+        quote = pricing.quote(request, routes, app.catalogue, test=caller.test)
     draft = _draft(app, ask, request_id, routes, quote)
-    draft = replace(draft, cache_key=await asyncio.to_thread(cache.key, request, routes[0], caller))
+    pictured = bool(request.sources or request.mask)
+    key = await apart.run(not pictured, cache.key, request, routes[0], caller)
+    draft = replace(draft, cache_key=key)
     doors = request.providers or tuple(app.catalogue.providers)
     earlier = await cache.find(app, draft, doors) if request.cache else None
     if earlier is not None:
         draft = replace(draft, quote=Quote({f"{earlier.provider}:{earlier.model}": 0}, 0, 0))
     try:
-        record = await admission.reserve(
-            app.records, standing, draft, app.clock, app.random, app.sleep
-        )
+        record = await app.admission.reserve(standing, draft)
     except admission.Taken as taken:
         return _found_again(app, ask, taken.record, standing, deadline)
     if earlier is not None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 
 from shared.domain import Picture
@@ -25,4 +26,4 @@ def measure(data: bytes) -> Picture | None:
     whole = _HEAD.size + chunk <= length <= len(data)
     if not whole or not data[_HEAD.size : _HEAD.size + _NEAR].lstrip().startswith(b"{"):
         return None
-    return Picture(data, GLB_TYPE, 0, 0)
+    return Picture(data, GLB_TYPE, 0, 0, hashlib.sha256(data).hexdigest())

@@ -11,19 +11,21 @@ hold that leaves one beyond its share guards the whole wallet, whose sum is what
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
-from shared.domain import Account, Hold, Part, Record
+from shared.domain import Account, Hold, Limits, Part, Record
 from shared.errors import InsufficientCredit, QuotaExceeded, RateLimited
 from shared.pricing import usd
 
 CREDIT_LIFE = timedelta(days=365)
 CLOCK_SKEW = timedelta(minutes=5)
 """A window further ahead than this was counted by a clock that was wrong."""
+_NO_LIMITS = Limits()
 MAX_SHARDS = 8
 """Few enough to be read together with the account and the request in one call."""
 
@@ -59,13 +61,13 @@ class Shard:
 
     def in_minute(self, now: datetime) -> int:
         """Requests admitted in the current minute."""
-        counts = minute_of(now) <= self.minute <= minute_of(now + CLOCK_SKEW)
-        return self.minute_count if counts else 0
+        first, last, *_ = _windows(now)
+        return self.minute_count if first <= self.minute <= last else 0
 
     def in_day(self, now: datetime) -> int:
         """Requests admitted in the current UTC day."""
-        counts = day_of(now) <= self.day <= day_of(now + CLOCK_SKEW)
-        return self.day_count if counts else 0
+        *_, first, last = _windows(now)
+        return self.day_count if first <= self.day <= last else 0
 
     def in_month(self, now: datetime) -> int:
         """Micro-dollars held or charged in the current UTC month."""
@@ -110,11 +112,13 @@ class Expired:
 
 @dataclass(frozen=True)
 class Reservation:
-    """What admitting a request changes: the hold, the shards to guard, as they will be, and credit
-    found to have expired in them. Writing a guarded shard must give it a new version even where it
-    stays as it was, or two holds that guard the same shards would not notice each other."""
+    """What admitting a request changes: the hold, the shards to guard, as they were `seen` and as
+    they will be, and credit found to have expired in them. Writing a guarded shard must give it a
+    new version even where it stays as it was, or two holds that guard the same shards would not
+    notice each other."""
 
     hold: Hold
+    seen: tuple[Shard, ...]
     shards: tuple[Shard, ...]
     expired: tuple[Expired, ...] = ()
 
@@ -130,17 +134,24 @@ class Posting:
 
 def minute_of(at: datetime) -> str:
     """The UTC minute, as shards name it."""
-    return at.strftime("%Y-%m-%dT%H:%M")
+    return at.isoformat()[:16]
 
 
 def day_of(at: datetime) -> str:
     """The UTC day, as shards name it."""
-    return at.strftime("%Y-%m-%d")
+    return at.isoformat()[:10]
 
 
 def month_of(at: datetime) -> str:
     """The UTC month, as shards name it."""
-    return at.strftime("%Y-%m")
+    return at.isoformat()[:7]
+
+
+@functools.lru_cache(maxsize=8)
+def _windows(now: datetime) -> tuple[str, str, str, str]:
+    # One decision asks for those of the same moment dozens of times.
+    ahead = now + CLOCK_SKEW
+    return minute_of(now), minute_of(ahead), day_of(now), day_of(ahead)
 
 
 def split(total: int, shards: int) -> tuple[int, ...]:
@@ -150,22 +161,29 @@ def split(total: int, shards: int) -> tuple[int, ...]:
 
 
 def reserve(
-    standing: Standing, micros: int, now: datetime, random: Random, *, runs: bool = True
+    standing: Standing,
+    micros: int,
+    now: datetime,
+    random: Random,
+    *,
+    runs: bool = True,
+    near: frozenset[int] = frozenset(),
 ) -> Reservation:
     """Take `micros` and one place in every quota; a batch, which takes a day, is not one that
-    `runs` and takes none among the concurrent ones. Raises RateLimited, QuotaExceeded or
-    InsufficientCredit when the account as a whole cannot; never because one shard alone cannot."""
+    `runs` and takes none among the concurrent ones. Where there is a choice, from the shards that
+    are `near`, written anyway. Raises RateLimited, QuotaExceeded or InsufficientCredit when the
+    account as a whole cannot; never because one shard alone cannot."""
     _check_quotas(standing, now, runs=runs)
     _check_month(standing, micros, now)
-    primary = _place(standing, micros, now, random)
-    parts = _take(standing, micros, now, primary.index, random)
+    primary = _place(standing, micros, now, random, near)
+    parts = _take(standing, micros, now, random, near | {primary.index})
     hold = Hold(micros=micros, parts=parts, shard=primary.index, month=month_of(now))
     here = touched(hold)
     after = tuple(
         _taken(s, hold, now, runs=runs) if s.index in here else s for s in standing.shards
     )
     alone = all(_within_its_share(s, standing.account, now) for s in after)
-    changed = tuple(s for s in after if s.index in here or not alone)
+    guarded = [n for n, s in enumerate(after) if s.index in here or not alone]
     expired = tuple(
         Expired(grant, lot.micros)
         for s in standing.shards
@@ -173,7 +191,8 @@ def reserve(
         for grant, lot in s.lots.items()
         if lot.expires_at <= now and lot.micros
     )
-    return Reservation(hold, changed, expired)
+    seen, changed = (tuple(shards[n] for n in guarded) for shards in (standing.shards, after))
+    return Reservation(hold, seen, changed, expired)
 
 
 def post(hold: Hold, charged_micros: int) -> Posting:
@@ -265,20 +284,26 @@ def _check_quotas(standing: Standing, now: datetime, *, runs: bool) -> None:
         )
 
 
-def _place(standing: Standing, micros: int, now: datetime, random: Random) -> Shard:
-    """A shard with room in its share of every quota; where none has any though the whole does, the
-    least used."""
+def _place(
+    standing: Standing, micros: int, now: datetime, random: Random, near: frozenset[int]
+) -> Shard:
+    """A shard with room in its share of every quota, a near one first; where none has any though
+    the whole does, the least used."""
 
     def has_room(shard: Shard) -> bool:
         tried = _counted(_spending(shard, micros, month_of(now)), now, runs=True)
         return _within_its_share(tried, standing.account, now)
 
-    room = [s for s in standing.shards if has_room(s)]
-    return random.choice(room or [min(standing.shards, key=lambda s: s.running)])
+    free = standing.account.limits == _NO_LIMITS
+    room = [s for s in standing.shards if free or has_room(s)]
+    close = [s for s in room if s.index in near]
+    return random.choice(close or room or [min(standing.shards, key=lambda s: s.running)])
 
 
 def _within_its_share(shard: Shard, account: Account, now: datetime) -> bool:
     limits = account.limits
+    if limits == _NO_LIMITS:
+        return True
     counted = (
         (shard.in_minute(now), limits.rpm),
         (shard.in_day(now), limits.rpd),
@@ -309,10 +334,10 @@ def _check_month(standing: Standing, micros: int, now: datetime) -> None:
 
 
 def _take(
-    standing: Standing, micros: int, now: datetime, primary: int, random: Random
+    standing: Standing, micros: int, now: datetime, random: Random, near: frozenset[int]
 ) -> tuple[Part, ...]:
     """Credit for a hold, from the oldest grant first; within one, from a single shard where one
-    has enough, the hold's own before others. Raises InsufficientCredit."""
+    has enough, a near one before others. Raises InsufficientCredit."""
     available = standing.available_micros(now)
     if available < micros:
         raise InsufficientCredit(
@@ -332,8 +357,8 @@ def _take(
         oldest = min(lot[:2] for lot in lots)
         candidates = [lot for lot in lots if lot[:2] == oldest]
         enough = [lot for lot in candidates if lot[3] >= need]
-        own = [lot for lot in enough if lot[2] == primary]
-        best = (own or enough or sorted(candidates, key=lambda lot: -lot[3]))[0]
+        close = [lot for lot in enough if lot[2] in near]
+        best = (close or enough or sorted(candidates, key=lambda lot: -lot[3]))[0]
         lots.remove(best)
         expires_at, grant, index, left = best
         parts.append(Part(index, grant, min(need, left), expires_at))

@@ -1,4 +1,5 @@
-"""Access tokens of the service account this runs as, for providers that take those instead of keys.
+"""Access tokens of the service account this runs as, for Cloud Storage and for providers that take
+those instead of keys.
 
 google-auth (2.62) finds the account as on every Google Cloud product: from the metadata server
 there, from Application Default Credentials elsewhere. It is imported at the first token.
@@ -47,20 +48,26 @@ class ServiceAccount:
         self._asking: asyncio.Task[Token] | None = None
 
     async def token(self) -> str:
-        """A token that is good for some minutes at least. Raises Misconfigured."""
-        if self._token and self._clock() < self._token.expires_at - EARLY:
-            return self._token.value
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(asyncio.to_thread(self._ask))
+        """As `fresh`, for a provider. Raises Misconfigured."""
         try:
-            # A caller that gives up must not take the answer away from the others.
-            self._token = await asyncio.shield(self._asking)
+            return await self.fresh()
         except NoToken as error:
             raise Misconfigured(
                 "This installation cannot show the provider who it is. Choose another provider, "
                 "or ask the operator to check the service account.",
                 private=str(error),
             ) from error
+
+    async def fresh(self, refused: str | None = None) -> str:
+        """A token that is good for some minutes at least, and another than one that was `refused`
+        though its time was not over. Raises NoToken."""
+        kept = self._token
+        if kept and kept.value != refused and self._clock() < kept.expires_at - EARLY:
+            return kept.value
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(asyncio.to_thread(self._ask))
+        # A caller that gives up must not take the answer away from the others.
+        self._token = await asyncio.shield(self._asking)
         return self._token.value
 
 

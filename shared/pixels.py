@@ -7,11 +7,11 @@ Pillow is imported when the first picture comes, which to many functions never d
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -124,7 +124,7 @@ def measure(data: bytes) -> Picture | None:
                 _decode(image)
     except DarkroomError:
         return None
-    return Picture(data, IMAGE_TYPES[kind], width, height)
+    return Picture(data, IMAGE_TYPES[kind], width, height, hashlib.sha256(data).hexdigest())
 
 
 def converted(picture: Picture, output_format: str, quality: int | None) -> Picture:
@@ -143,13 +143,9 @@ def converted(picture: Picture, output_format: str, quality: int | None) -> Pict
         raise ProviderError(
             "The provider's picture could not be converted.", private=error.private
         ) from error
-    return replace(
-        picture,
-        data=buffer.getvalue(),
-        content_type=IMAGE_TYPES[output_format],
-        width=upright.width,
-        height=upright.height,
-    )
+    data = buffer.getvalue()
+    digest = hashlib.sha256(data).hexdigest()
+    return Picture(data, IMAGE_TYPES[output_format], upright.width, upright.height, digest)
 
 
 def _kind(data: bytes) -> str:
@@ -258,7 +254,8 @@ def _decode(image: Image.Image) -> None:
 
 def _ends(data: bytes, kind: str) -> bool:
     if kind == "png":
-        return b"IEND\xaeB`\x82" in data
+        # From its end, where it nearly always is: from its beginning all of it would be read.
+        return data.rfind(b"IEND\xaeB`\x82") >= 0
     if kind == "jpeg":
         # Not anywhere: the thumbnail inside EXIF ends in the same way.
         return b"\xff\xd9" in data[-1024:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from shared import log
 from shared.catalogue.rows import Route
@@ -18,6 +18,7 @@ from shared.errors import (
     ProviderUnavailable,
 )
 from shared.exchange import Answer
+from shared.providers import Done
 
 MAX_TEXT = 50_000
 """Characters: what is kept of a request is one document of 1 MiB."""
@@ -27,7 +28,7 @@ MAX_TEXT = 50_000
 class Result:
     """What came of a request: pictures by one route, or an error, or both where only some came.
     `charge_micros` is what the pictures are charged at, `free` whether any of them was in a free
-    allowance and `reply` the first picture's answer, for a later turn."""
+    allowance and `first` the first picture's answer, for a later turn."""
 
     route: Route
     pictures: tuple[Picture, ...]
@@ -36,7 +37,7 @@ class Result:
     charge_micros: int = 0
     free: bool = False
     text: str | None = None
-    reply: str | None = None
+    first: Done | None = field(default=None, repr=False)
     error: DarkroomError | None = None
 
 
@@ -75,7 +76,7 @@ def combined(
         charge_micros=sum(a.charge_micros for a in good),
         free=any(a.free for a in good),
         text="\n\n".join(done.text for done in dones if done.text)[:MAX_TEXT] or None,
-        reply=dones[0].reply if dones else None,
+        first=dones[0] if dones else None,
         error=max(errors, key=_gravity) if errors else _withheld(good),
     )
 

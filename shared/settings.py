@@ -48,6 +48,8 @@ class Settings:
     bucket: str | None = None
     uploads_bucket: str | None = None
     """Of its own for what callers upload, which Cloud Storage says has come; else `bucket`."""
+    storage_emulator: str | None = None
+    """Where Cloud Storage is played, with the scheme; Google's clients read this variable too."""
     firestore_database: str | None = None
     topic_prefix: str | None = None
     """What the names of the Pub/Sub topics begin with."""
@@ -98,6 +100,7 @@ class Settings:
             project=env.get("GOOGLE_CLOUD_PROJECT"),
             bucket=env.get("DARKROOM_BUCKET"),
             uploads_bucket=env.get("DARKROOM_UPLOADS_BUCKET"),
+            storage_emulator=_base_url(env.get("STORAGE_EMULATOR_HOST")),
             firestore_database=env.get("DARKROOM_FIRESTORE_DATABASE"),
             topic_prefix=env.get("DARKROOM_TOPIC_PREFIX"),
             catalogue_overlay=_path(env.get("DARKROOM_CATALOGUE")),

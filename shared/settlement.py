@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 from shared import ledger, log, metrics, names, pricing, webhooks
@@ -163,7 +162,7 @@ def image_of(request_id: str, n: int, picture: Picture) -> Image:
         width=picture.width,
         height=picture.height,
         bytes=len(picture.data),
-        sha256=hashlib.sha256(picture.data).hexdigest(),
+        sha256=picture.sha256,
     )
 
 

@@ -1,24 +1,19 @@
-"""From the images a caller names to their checked bytes, and the turns an edit continues.
-
-A turn is kept as the object turns/<request id>, written once with `encode_turn`; it names the turn
-before it, so a conversation is a chain of objects. Its picture is the request's own first image.
-"""
+"""From the images a caller names to their checked bytes, and the turns an edit continues."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import binascii
-import json
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from shared import files, names, pixels
-from shared.domain import ImageRef, ImageRequest, Source, Turn
+from shared import files, names, pixels, turns
+from shared.domain import ImageRef, ImageRequest, Record, Source, Turn
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.fetch import Fetcher
 from shared.records import Records
@@ -82,37 +77,13 @@ async def load(request: ImageRequest, loader: Loader) -> ImageRequest:
     if mask is not None:
         await asyncio.to_thread(pixels.check_mask, mask, sources[0], "mask")
     previous = await _continued(request.previous_request_id, loader)
-    turns = await _turns(previous, request.max_turns, loader, budget)
-    return replace(request, sources=sources, mask=mask, turns=turns, previous_request_id=previous)
-
-
-def encode_turn(turn: Turn, previous_request_id: str | None) -> bytes:
-    """A turn as JSON, with the id of the request before it. Its pictures are left out, for they
-    are stored by themselves, and so is a source's `uri`: the provider's copy does not last."""
-    return json.dumps(
-        {
-            "prompt": turn.prompt,
-            "sources": [_encoded(source) for source in turn.sources],
-            "wire": turn.wire,
-            "wire_model": turn.wire_model,
-            "reply": turn.reply,
-            _PREVIOUS: previous_request_id,
-        }
-    ).encode()
-
-
-def decode_turn(data: bytes) -> tuple[Turn, str | None]:
-    """What `encode_turn` was given, without the pictures."""
-    kept = json.loads(data)
-    turn = Turn(
-        prompt=kept["prompt"],
-        sources=tuple(Source(**_decoded(source)) for source in kept["sources"]),
-        images=(),
-        wire=kept["wire"],
-        wire_model=kept["wire_model"],
-        reply=kept["reply"],
+    return replace(
+        request,
+        sources=sources,
+        mask=mask,
+        turns=await _turns(previous, request.max_turns, loader, budget),
+        previous_request_id=previous.id if previous else None,
     )
-    return turn, kept[_PREVIOUS]
 
 
 async def _together(jobs: list[Coroutine[Any, Any, T]]) -> list[T]:
@@ -223,7 +194,7 @@ def _data_url(url: str, field: str) -> bytes:
         raise InvalidRequest("The data: URL is not valid base64.", param=field) from error
 
 
-async def _continued(request_id: str | None, loader: Loader) -> str | None:
+async def _continued(request_id: str | None, loader: Loader) -> Record | None:
     """The request to go on from, once it is known to be the caller's. One that was answered from
     the cache goes on where its pictures were made."""
     if request_id is None:
@@ -243,34 +214,44 @@ async def _continued(request_id: str | None, loader: Loader) -> str | None:
             "live key.",
             param=_PREVIOUS,
         )
-    return names.request_of(record.images[0].id) if record.basis == "cache" else request_id
+    if record.basis != "cache":
+        return record
+    made_by = names.request_of(record.images[0].id) or ""
+    return await loader.records.request(loader.account_id, made_by) or replace(record, id=made_by)
 
 
 async def _turns(
-    earlier: str | None, most: int | None, loader: Loader, budget: _Budget
+    previous: Record | None, most: int | None, loader: Loader, budget: _Budget
 ) -> tuple[Turn, ...]:
     """The conversation so far, oldest first: all of it, or `most` turns at the end of it, or as
     many of these as there are and fit. Whose the requests before the last are has been checked for
     each, when the next was made."""
-    turns: list[Turn] = []
-    while earlier is not None and len(turns) != most:
+    found: list[Turn] = []
+    earlier = previous.id if previous else None
+    while earlier is not None and len(found) != most:
         try:
-            if len(turns) == MAX_TURNS:
+            if len(found) == MAX_TURNS:
                 raise InvalidRequest(
                     f"The conversation has more than {MAX_TURNS} turns. Start a new one from its "
                     "last image.",
                     param=_PREVIOUS,
                 )
-            turn, earlier = await _turn(earlier, loader.storage, budget)
+            if found:
+                previous = await loader.records.request(loader.account_id, earlier)
+            kept = await _kept(earlier, previous, loader.storage)
+            turn, earlier = await _turn(earlier, kept, loader.storage, budget)
         except (InvalidRequest, PayloadTooLarge):
-            if most is None or not turns:
+            if most is None or not found:
                 raise
             break
-        turns.append(turn)
-    return tuple(reversed(turns))
+        found.append(turn)
+    return tuple(reversed(found))
 
 
-async def _turn(request_id: str, storage: Storage, budget: _Budget) -> tuple[Turn, str | None]:
+async def _kept(request_id: str, record: Record | None, storage: Storage) -> bytes:
+    """What was kept of a turn, in its record or by itself."""
+    if record is not None and record.turn is not None:
+        return record.turn.encode()
     blob = await storage.get(names.turn(request_id))
     if blob is None:
         raise InvalidRequest(
@@ -278,21 +259,14 @@ async def _turn(request_id: str, storage: Storage, budget: _Budget) -> tuple[Tur
             "deleted. Send its image as a source instead.",
             param=_PREVIOUS,
         )
+    return blob.data
+
+
+async def _turn(
+    request_id: str, kept: bytes, storage: Storage, budget: _Budget
+) -> tuple[Turn, str | None]:
     made = await storage.get(f"{names.pictures(request_id)}0")
     picture = await asyncio.to_thread(pixels.measure, made.data) if made else None
-    budget.take(len(blob.data) + (len(picture.data) if picture else 0), _PREVIOUS)
-    turn, earlier = await asyncio.to_thread(decode_turn, blob.data)
+    budget.take(len(kept) + (len(picture.data) if picture else 0), _PREVIOUS)
+    turn, earlier = await asyncio.to_thread(turns.decode, kept)
     return replace(turn, images=(picture,) if picture else ()), earlier
-
-
-def _encoded(image: Source) -> Mapping[str, str | int]:
-    return {
-        "content_type": image.content_type,
-        "width": image.width,
-        "height": image.height,
-        "data": base64.b64encode(image.data).decode(),
-    }
-
-
-def _decoded(kept: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**kept, "data": base64.b64decode(kept["data"])}

@@ -4,11 +4,12 @@ it gets an Answer; what waits for a provider's task is put down, to be looked at
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
+
+import pybase64
 
 from shared import delivery, log
 from shared.app import App
@@ -52,9 +53,9 @@ async def in_base64(app: App, answer: Answer, delivery: Delivery) -> tuple[str |
     if delivery != "b64_json":
         return ()
     if answer.pictures:
-        return tuple(base64.b64encode(p.data).decode() for p in answer.pictures)
+        return tuple(pybase64.b64encode_as_string(p.data) for p in answer.pictures)
     blobs = await asyncio.gather(*(app.storage.get(i.name) for i in answer.record.images))
-    return tuple(base64.b64encode(blob.data).decode() if blob else None for blob in blobs)
+    return tuple(pybase64.b64encode_as_string(blob.data) if blob else None for blob in blobs)
 
 
 async def finish(
@@ -119,8 +120,8 @@ async def _end(app: App, record: Record, request: ImageRequest, result: Result) 
     if not stored:
         error = result.error or ProviderError("The provider's picture could not be used.")
         return Answer(await release(app, record, error, result))
-    await delivery.keep_turn(app, record, request, result)
     images, pictures = zip(*stored, strict=True)
+    record = await delivery.keep_turn(app, record, request, result, pictures[0])
     try:
         return Answer(await settle(app, record, result.route.key, images, result), pictures)
     except NotSettled as error:

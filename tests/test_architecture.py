@@ -154,7 +154,9 @@ def test_no_provider_is_named_outside_its_place() -> None:
     fronts = [Path("functions") / f"{vendor}.py" for vendor in ("gemini", "openai")]
     for path in CODE:
         if path not in fronts and not any(place in path.parents for place in places):
-            assert not names & set(strings(path)), path
+            # Two functions are called as the vendors whose APIs they speak.
+            functions = set(main.FUNCTIONS) if path == Path("main.py") else set()
+            assert not names & (set(strings(path)) - functions), path
 
 
 def test_one_module_talks_to_providers() -> None:
@@ -167,8 +169,17 @@ def test_one_module_talks_to_providers() -> None:
 
 
 def test_names_in_main_are_files_in_functions_are_functions_in_infra() -> None:
-    names = {name for name in vars(main) if not name.startswith("_")}
-    shared = {"__init__", "__main__", "gemini_http", "http", "push", "streaming", "surface"}
+    names = set(main.FUNCTIONS)
+    shared = {
+        "__init__",
+        "__main__",
+        "gemini_http",
+        "http",
+        "push",
+        "query",
+        "streaming",
+        "surface",
+    }
     assert names == {p.stem for p in Path("functions").glob("*.py")} - shared
     block = re.search(
         r"\n  functions = \{\n(.*?)\n  \}\n", Path("infra/functions.tf").read_text(), re.S
@@ -185,7 +196,7 @@ def test_every_adapter_has_fixtures_and_a_row() -> None:
 
 
 def test_files_and_functions_stay_small() -> None:
-    shared = ("gemini_http", "http", "push", "streaming", "surface")
+    shared = ("gemini_http", "http", "push", "query", "streaming", "surface")
     for path in CODE:
         assert len(path.read_text().splitlines()) <= LONGEST_FILE, path
         entry_point = path.parent == Path("functions") and path.stem not in shared

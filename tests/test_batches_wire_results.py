@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared import batch_transport, exchange, sweep
+from shared import batch_transport, receiving, sweep
 from tests.batch_upstream import (
     PAGE,
     Asked,
@@ -356,7 +356,7 @@ def test_results_in_an_answer_that_is_longer_than_an_answer_may_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten pictures of 4K and what was thought of them, which Google sends twice, are."""
-    monkeypatch.setattr(exchange, "MAX_ANSWER_BYTES", 4_000)
+    monkeypatch.setattr(receiving, "MAX_ANSWER_BYTES", 4_000)
 
     async def story(darkroom: Darkroom) -> None:
         key = await darkroom.live_key()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import importlib
 import json
 import os
@@ -16,14 +17,18 @@ from typing import Any
 import httpx
 import pytest
 
+import main
 from functions import http
 from shared import app as root
 from shared import local, sandbox
 from shared.deferred import deferred
 from shared.event_message import pushed
 from shared.events import Event
+from shared.providers.registry import WIRES
 from shared.settings import Settings
+from tests import command_line
 from tests.darkroom import TEST_KEY
+from tests.upstream import picture, png
 
 CLOUD = {
     "GOOGLE_CLOUD_PROJECT": "a-project",
@@ -41,8 +46,8 @@ RECORDS, STORAGE, EVENTS = (
 )
 HEAVY = (
     RECORDS, STORAGE, EVENTS, "google.api_core", "google.auth", "grpc", "requests",
-    "PIL", "cryptography", "jwt", "sqlite3", "shared.sandbox.painter", "shared.sandbox.google",
-    "shared.sandbox.openai", "shared.openapi",
+    "PIL", "aiohttp", "cryptography", "jwt", "sqlite3", "shared.sandbox.painter",
+    "shared.sandbox.google", "shared.sandbox.openai", "shared.openapi",
 )  # fmt: skip
 """None of them is cheap, and none is used by every function."""
 STORY = """
@@ -53,6 +58,7 @@ told = {}
 def tell(when):
     told[when] = [name for name in HEAVY if name in sys.modules]
 import main
+main.generate, main.models, main.provider_webhook
 tell("import")
 from functions import generate, http, models, provider_webhook
 def ask(function, method, path, **more):
@@ -120,11 +126,114 @@ def test_whoever_is_refused_for_no_key_costs_no_client_either(told: dict[str, li
 def test_each_backend_brings_its_own_client_and_no_other(told: dict[str, list[str]]) -> None:
     assert RECORDS in told["records"]
     assert not {STORAGE, EVENTS, "PIL", "sqlite3"} & set(told["records"])
-    assert STORAGE in told["storage"]
-    assert not {EVENTS, "PIL", "sqlite3"} & set(told["storage"])
+    assert not {"aiohttp", STORAGE} & set(told["records"])
+    # Objects are written and read without its client.
+    assert "aiohttp" in told["storage"]
+    assert not {STORAGE, EVENTS, "PIL", "sqlite3"} & set(told["storage"])
     # Its publisher is imported with the first message.
     assert EVENTS not in told["events"]
     assert not [name for name in told["events"] if name.startswith("shared.")]
+
+
+LOADED = """
+import asyncio, gc, json, os, sys
+from functions_framework import aio
+name, path, body, key, answer, told_in = sys.argv[1:]
+told = {}
+def tell(when):
+    told[when] = [m for m in sys.modules if m in ("PIL", "aiohttp", "google.api_core", "grpc")
+                  or m.partition(".")[0] in ("functions", "shared")]
+served = aio.create_asgi_app(name, "main.py")
+assert gc.isenabled() and gc.get_freeze_count() > 10_000
+tell("start")
+async def provider(reader, writer):
+    head = (await reader.readuntil(b"\\r\\n\\r\\n")).lower()
+    await reader.readexactly(int(head.partition(b"content-length: ")[2].split(b"\\r")[0]))
+    length = f"HTTP/1.1 200 OK\\r\\ncontent-length: {len(answer)}\\r\\n"
+    writer.write((length + "content-type: application/json\\r\\n\\r\\n" + answer).encode())
+async def asked():
+    server = await asyncio.start_server(provider, "127.0.0.1", 0)
+    address = "http://%s:%d" % server.sockets[0].getsockname()
+    os.environ["OPENAI_BASE_URL"] = os.environ["GEMINI_BASE_URL"] = address
+    sent = []
+    async def receive():
+        return {"type": "http.request", "body": body.encode()}
+    async def send(message):
+        sent.append(message)
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers":
+             [(name.encode(), value.encode()) for name, value in headers.items()]}
+    await served(scope, receive, send)
+    assert sent[0]["status"] == 200, sent
+    tell("picture")
+asyncio.run(asked())
+with open(told_in, "w") as file:
+    json.dump(told, file)
+"""
+"""Loads a function as the framework does, and has it make a picture on local backends."""
+SQUARE = base64.b64encode(png()).decode()
+OF_OPENAI = json.dumps({"data": [{"b64_json": SQUARE}], "usage": {"input_tokens": 1,
+                        "output_tokens": 1, "total_tokens": 2}})  # fmt: skip
+IMAGE_FUNCTIONS: list[tuple[str, str, dict[str, Any], str]] = [
+    ("generate", "/generate", {"model": "gpt-image-2", "prompt": "a cup"}, "openai_images"),
+    ("edit", "/edit", {"model": "gpt-image-2", "prompt": "a cup", "images":
+     [{"b64_json": SQUARE}]}, "openai_images"),
+    ("openai", "/openai/v1/images/generations", {"model": "gpt-image-2", "prompt": "a cup"},
+     "openai_images"),
+    ("gemini", "/gemini/v1beta/models/gemini-2.5-flash-image:generateContent",
+     {"contents": [{"parts": [{"text": "a cup"}]}]}, "gemini"),
+]  # fmt: skip
+"""Function, what is asked of it, and the wire format of who is called for it."""
+MACHINERY = {"batches", "batch_intake", "batch_steps", "batch_collect", "google_batches",
+             "google_files", "openai_batches", "openai_files", "sweep", "openapi"}  # fmt: skip
+"""Modules of `shared` that no picture needs."""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("function", "path", "body", "wire"), IMAGE_FUNCTIONS)
+def test_an_image_function_loads_what_its_picture_needs(
+    function: str,
+    path: str,
+    body: dict[str, Any],
+    wire: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = command_line.fresh(tmp_path, monkeypatch)
+    account = command_line.shown("accounts", "create", "shop", "--credit-usd", "10")["id"]
+    key = command_line.shown("keys", "create", account)["key"]
+    told_in = str(tmp_path / "told.json")
+    answer = OF_OPENAI if wire == "openai_images" else picture(png()).text
+    ours = {k: v for k, v in os.environ.items() if not k.endswith(("_EMULATOR_HOST", "_API_KEY"))}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, function, path, json.dumps(body), key, answer, told_in],
+        env={**ours, "DARKROOM_DATA": str(data), "OPENAI_API_KEY": "any", "GEMINI_API_KEY": "any"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    told = {when: set(names) for when, names in json.loads(Path(told_in).read_text()).items()}
+    others = set(main.FUNCTIONS) - {function}
+    machinery = {f"shared.{name}" for name in MACHINERY}
+    adapters = {f"shared.providers.{name}" for name in (*WIRES, "gemini_batches", "openai_batches")}
+    assert f"functions.{function}" in told["start"]
+    for names in told.values():
+        assert not names & {f"functions.{other}" for other in others}
+        assert not names & machinery
+        assert not {name for name in names if name in ("google.api_core", "grpc")}
+    assert not told["start"] & {"PIL", "aiohttp", *adapters}
+    assert {"PIL", "aiohttp"} < told["picture"]
+    assert told["picture"] & adapters == {f"shared.providers.{wire}"}
+    assert not {name for name in told["picture"] if name.startswith("shared.sandbox.openai")}
+
+
+def test_each_function_is_an_attribute_of_main_and_nothing_else_is() -> None:
+    for name in main.FUNCTIONS:
+        assert getattr(main, name).__name__ == name
+    with pytest.raises(AttributeError, match="'http'"):
+        _ = main.http
 
 
 class Opened:

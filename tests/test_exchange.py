@@ -27,7 +27,6 @@ from shared.exchange import BLIND_POLLS, DOWNLOADS, GIFTS, Answer, Call, Errand,
 from shared.fetch import Fetcher
 from shared.pricing import PARTIAL_TOKENS
 from shared.providers import Done, Inline, Pending, Remote, Upload, no_sketch
-from shared.providers.registry import ADAPTERS
 from shared.sandbox import InProcess, Sandbox
 from tests.upstream import png
 
@@ -41,9 +40,6 @@ Handler = Callable[[httpx.Request], Awaitable[httpx.Response]]
 class Tasks:
     """A wire format that takes tasks: a look's text is the addresses of its pictures, "wait", or
     an error's name."""
-
-    DIALECTS: frozenset[str] = frozenset()
-    MASKED: frozenset[str] = frozenset()
 
     def submit(self, request: ImageRequest, endpoint: Endpoint) -> httpx.Request:
         return httpx.Request("POST", endpoint.address("draw"), headers=endpoint.headers)
@@ -114,7 +110,7 @@ class Run:
         self.base = BASE
 
     def __call__(self, monkeypatch: pytest.MonkeyPatch) -> Answer:
-        monkeypatch.setitem(ADAPTERS, ROUTE.wire, Tasks())
+        monkeypatch.setattr("shared.exchange.ADAPTERS", {ROUTE.wire: Tasks()})
         return asyncio.run(self._run())
 
     async def _run(self) -> Answer:
@@ -125,7 +121,7 @@ class Run:
             known = {"inside.example": "10.0.0.1", "169.254.169.254": "169.254.169.254"}
             return [known.get(host, "93.184.215.14")]
 
-        client = httpx.AsyncClient(transport=self.net)
+        client = self.net
         exchange = Exchange(client, client, Fetcher(transport=self.net, resolve=resolve), sleep)
         endpoint = Endpoint(self.base, "", "m", "a-key")
         request = ImageRequest("generate", "m", "x")
@@ -313,7 +309,7 @@ async def streamed(
     transport: httpx.AsyncBaseTransport, sketches: asyncio.Queue[Inline] | None, **fields: Any
 ) -> Answer:
     """One picture with sketches on the way, of a provider that streams."""
-    client = httpx.AsyncClient(transport=transport)
+    client = transport
     exchange = Exchange(client, client, Fetcher(transport=transport), asyncio.sleep)
     endpoint = Endpoint("https://provider.test/openai", "v1", "gpt-image-2", "a-key")
     asked = {"operation": "generate", "model": "m", "prompt": "x", "partial_images": 2, **fields}

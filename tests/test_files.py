@@ -30,9 +30,8 @@ from shared.file_objects import File
 from shared.files import KEPT_FOR, LEAST_CHUNK_BYTES, UPLOAD_LIFE, Upload
 from shared.storage import Storage
 from shared.storage.disk import Disk
-from shared.storage.gcs import Gcs
 from tests.darkroom import Darkroom, photo, play
-from tests.emulators.storage import emulator_client, new_bucket
+from tests.emulators.storage import on_emulator
 
 ME = "acc_me"
 STEP = LEAST_CHUNK_BYTES
@@ -98,7 +97,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
         yield Disk(tmp_path)
     else:
         url: str = request.getfixturevalue("storage_emulator")
-        yield Gcs(new_bucket(url), emulator_client(url))
+        yield on_emulator(url)
 
 
 def test_chunks_may_go_to_any_instance_and_come_back_whole(

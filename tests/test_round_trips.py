@@ -1,4 +1,4 @@
-"""What a request costs in round trips, counted on the wire of Google's own clients: at most two
+"""What a request costs in round trips, counted on the wire of each client: at most two
 calls to Firestore to admit it and one to end it, and one to Cloud Storage a picture."""
 
 from __future__ import annotations
@@ -6,11 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import requests
 
 from tests.darkroom import Darkroom, photo, play
 from tests.emulators.firestore_wire import Wire
-from tests.emulators.storage import new_bucket
+from tests.emulators.storage import new_bucket, seen
 from tests.functions.test_edit import b64
 from tests.upstream import picture, refusal, withheld
 
@@ -22,28 +21,25 @@ class Cloud:
 
     def __init__(self, url: str, wire: Wire, patch: pytest.MonkeyPatch) -> None:
         self.wire = wire
-        self.sent: list[str] = []
-        bucket, send = new_bucket(url), requests.Session.send
+        bucket = new_bucket(url)
         self.env = {
             "DARKROOM_FIRESTORE_DATABASE": "(default)",
             "DARKROOM_BUCKET": bucket,
+            "STORAGE_EMULATOR_HOST": url,
             "GOOGLE_CLOUD_PROJECT": f"demo-{bucket[-12:]}",
         }
-        patch.setenv("STORAGE_EMULATOR_HOST", url)
         patch.setenv("GOOGLE_CLOUD_PROJECT", self.env["GOOGLE_CLOUD_PROJECT"])
+        self._seen = seen(url, patch)
 
-        def counted(
-            session: requests.Session, request: requests.PreparedRequest, **options: object
-        ) -> requests.Response:
-            self.sent.append(f"{request.method}")
-            return send(session, request, **options)
-
-        patch.setattr(requests.Session, "send", counted)
+    @property
+    def sent(self) -> list[str]:
+        """The methods of the requests to Cloud Storage."""
+        return [sent.line.partition(" ")[0] for sent in self._seen]
 
     def begin(self) -> None:
         """Count from here."""
         self.wire.calls.clear()
-        self.sent.clear()
+        self._seen.clear()
 
 
 @pytest.fixture

@@ -41,8 +41,10 @@ from shared.errors import (
 from shared.fetch import Fetcher
 from shared.files import KEPT_FOR, begin, receive
 from shared.records import Records
-from shared.sources import Loader, decode_turn, encode_turn, load
+from shared.sources import Loader, load
 from shared.storage.disk import Disk
+from shared.turns import decode as decode_turn
+from shared.turns import encode as encode_turn
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ME = "acc_me"
@@ -354,7 +356,7 @@ def turn(prompt: str) -> Turn:
     """An exchange with every field set."""
     source = Source(png("red"), "image/png", 40, 20)
     image = Picture(png("blue"), "image/png", 40, 20)
-    return Turn(prompt, (source,), (image,), "gemini", "model-1", '{"parts": ["é"]}')
+    return Turn(prompt, (source,), (image,), "gemini", "model-1", ('{"parts": ["é', 0, '"]}'))
 
 
 def test_a_turn_comes_back_as_it_was_kept() -> None:

@@ -197,7 +197,7 @@ def test_it_is_kept_until_it_is_made() -> None:
         del kept[name]
     assert request_json.decode(kept) == replace(request, template=None, recommended=None)
     item = batch_lines.Kept(0, "a", 0, request)
-    (light,) = batch_lines.kept(batch_lines.keep(item), whole=False)
+    (light,) = batch_lines.kept(batch_lines.keep(item), b"\0", whole=False)
     assert (light.request.prompt, light.request.template) == ("", None)
     assert light.request.recommended == "nano-banana-2"
 

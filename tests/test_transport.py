@@ -25,9 +25,10 @@ from shared.errors import (
     QuotaExceeded,
     RateLimited,
 )
-from shared.exchange import MAX_ANSWER_BYTES, Errand, Exchange
+from shared.exchange import Errand, Exchange
 from shared.fetch import Fetcher
 from shared.pacer import Pacer
+from shared.receiving import MAX_ANSWER_BYTES
 from shared.results import Result
 from shared.settings import Credential, Settings
 from shared.transport import TRIES, TRIES_BEFORE_ANOTHER, Transport
@@ -74,8 +75,8 @@ class Run:
             catalogue=self.catalogue,
             endpoints=Endpoints(self.catalogue, Settings(credentials=keys), no_token),
             exchange=Exchange(
-                live=httpx.AsyncClient(transport=self.upstream),
-                sandbox=httpx.AsyncClient(transport=self.upstream),
+                live=self.upstream,
+                sandbox=self.upstream,
                 pictures=Fetcher(transport=self.upstream),
                 sleep=sleep,
             ),

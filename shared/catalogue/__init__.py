@@ -29,7 +29,7 @@ from shared.catalogue.rows import Model, Provider, Route
 from shared.catalogue.templates import Template
 from shared.catalogue.values import FROM_FILE
 from shared.errors import ModelRetired, NotFound
-from shared.providers.registry import ADAPTERS
+from shared.providers.registry import WIRES
 
 HERE = Path(__file__).parent
 PROVIDERS = ("google", "vertex", "openai", "ark", "laozhang", "openrouter", "threedaistudio")
@@ -325,16 +325,16 @@ def _named_options(model: Model) -> set[str]:
 def _check_route(model: Model, route: Route, providers: Mapping[str, Provider], where: str) -> None:
     if route.provider not in providers:
         raise BadCatalogue(f"{where}: routes: no provider {route.provider!r}")
-    if route.wire not in ADAPTERS:
-        known = ", ".join(sorted(ADAPTERS))
+    if route.wire not in WIRES:
+        known = ", ".join(sorted(WIRES))
         raise BadCatalogue(f"{where}: routes: no adapter {route.wire!r}: there are {known}")
-    dialects = ("", *sorted(ADAPTERS[route.wire].DIALECTS))
+    dialects = ("", *sorted(WIRES[route.wire].dialects))
     if route.dialect not in dialects:
         known = ", ".join(map(repr, dialects))
         raise BadCatalogue(
             f"{where}: routes: {route.wire} has no dialect {route.dialect!r}: {known}"
         )
-    if model.by(route).mask and route.dialect not in ADAPTERS[route.wire].MASKED:
+    if model.by(route).mask and route.dialect not in WIRES[route.wire].masked:
         raise BadCatalogue(f"{where}: routes: {route.provider}: no mask travels by {route.wire}")
     faults = chain(
         _mispriced(model, route), fitting.misfits(model, route, providers[route.provider])

@@ -38,14 +38,15 @@ class Remote:
 @dataclass(frozen=True)
 class Done:
     """A finished answer. `withheld` counts pictures a filter kept back and `reason` says why;
-    `reply` is what a later turn has to give back verbatim, as JSON text."""
+    `reply` is what a later turn has to give back verbatim: JSON text in pieces, and between them
+    the numbers of those of `images` whose base64 stands there."""
 
     images: tuple[Inline | Remote, ...]
     usage: Usage = Usage()
     text: str | None = None
     withheld: int = 0
     reason: str | None = None
-    reply: str | None = field(default=None, repr=False)
+    reply: tuple[str | int, ...] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,8 @@ class Provider(Protocol):
     `submit` is given a request bound to one call: `n` is the count of this call.
     `read` takes any HTTP answer, success or not, to `submit` or `poll`, with the request it
     answers, and raises the matching error of `shared.errors`; it never raises anything else,
-    whatever the bytes are. `DIALECTS` names the variants of the format it knows beside the plain
-    one, which is ""; a route's row says which its host speaks. `MASKED` are those that carry a
-    mask.
+    whatever the bytes are.
     """
-
-    DIALECTS: frozenset[str]
-    MASKED: frozenset[str]
 
     def submit(self, request: ImageRequest, endpoint: Endpoint) -> httpx.Request: ...
 

@@ -28,9 +28,6 @@ from shared.providers.bodies import (
     unpack,
 )
 
-DIALECTS: frozenset[str] = frozenset()
-MASKED: frozenset[str] = frozenset()
-
 
 class _Item(Message):
     """A picture, or the reason why there is none."""

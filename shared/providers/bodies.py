@@ -3,12 +3,13 @@ pictures in base64."""
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from typing import Annotated
 
 import httpx
+import orjson
+import pybase64
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic_core import from_json
 
@@ -94,7 +95,11 @@ def post(url: str, endpoint: Endpoint, body: Json) -> httpx.Request:
 
 def encode(body: Json) -> bytes:
     """JSON as it is sent, on one line."""
-    return json.dumps(body, default=dict).encode()
+    try:
+        return orjson.dumps(body, default=dict)
+    except TypeError:
+        # Half a surrogate pair in a caller's text, or a number beyond 64 bits.
+        return json.dumps(body, default=dict).encode()
 
 
 def present(message: Mapping[str, Json]) -> dict[str, Json]:
@@ -104,13 +109,13 @@ def present(message: Mapping[str, Json]) -> dict[str, Json]:
 
 def pack(data: bytes) -> str:
     """Bytes as they stand in a body."""
-    return base64.b64encode(data).decode("ascii")
+    return pybase64.b64encode_as_string(data)
 
 
 def unpack(data: str, content_type: str) -> Inline:
     """A picture out of an answer. Raises ProviderError where `data` is not base64 of anything."""
     try:
-        decoded = base64.b64decode(data, validate=True)
+        decoded = pybase64.b64decode(data, validate=True)
     except ValueError:
         decoded = b""
     if not decoded:

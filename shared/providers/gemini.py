@@ -6,13 +6,14 @@ polite words. Pictures in `thought` parts are sketches and are passed over.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import httpx
 from pydantic import Field, JsonValue, model_validator
+from pydantic_core import from_json
 
+from shared import turns
 from shared.domain import Endpoint, ImageRequest, Json, Source, Turn, Usage
 from shared.errors import (
     HTTP_STATUS,
@@ -25,6 +26,7 @@ from shared.errors import (
 from shared.providers import (
     Done,
     Inline,
+    Remote,
     Upload,
     google_errors,
     google_files,
@@ -32,13 +34,11 @@ from shared.providers import (
     no_poll,
     no_sketch,
 )
-from shared.providers.bodies import Count, pack, post, present, unpack
+from shared.providers.bodies import Count, encode, pack, post, present, unpack
 from shared.providers.google_json import Message
 
 INLINE = "inline"
 """The dialect of hosts that keep no files, Vertex AI among them: everything goes in the body."""
-DIALECTS = frozenset({INLINE})
-MASKED = frozenset({"", INLINE})
 
 INLINE_LIMIT_BYTES = 20_000_000
 """As base64: above it, sources are uploaded first (documented limit, relays included)."""
@@ -52,6 +52,10 @@ _OPTIONS = {
     "media_resolution": "mediaResolution",
 }
 """Our option → field of generationConfig, where only the name differs."""
+
+_MARKED = "\0picture\0"
+_MARK = "\\u0000picture\\u0000"
+"""What stands for a picture in an answer, as text and as JSON."""
 
 _BLOCKED = {
     "SAFETY",
@@ -148,8 +152,37 @@ def read(response: httpx.Response) -> Done:
     """The pictures of an answer, and the answer itself, for a later turn."""
     reply = google_errors.parse(Reply, response)
     done = outcome(reply)
-    content = {"role": "model", "parts": [part.verbatim for part in _parts(reply)]}
-    return replace(done, reply=json.dumps(content, separators=(",", ":")))
+    return replace(done, reply=_pieces(_parts(reply), done.images))
+
+
+def _pieces(parts: list[_Part], images: tuple[Inline | Remote, ...]) -> tuple[str | int, ...]:
+    """The answer for a later turn, with the numbers of its pictures where they stood."""
+    blobs = [part for part in parts if part.inline_data]
+    there = dict(enumerate(images)) if len(images) == len(blobs) else {}
+    numbers = [n for n, part in enumerate(blobs) if _same(part.inline_data, there.get(n))]
+    marked = [_marked(part) for n, part in enumerate(blobs) if n in numbers]
+    kept = {id(blobs[n]): one for n, one in zip(numbers, marked, strict=True)}
+    texts = _content([kept.get(id(part), part.verbatim) for part in parts]).split(_MARK)
+    if len(texts) != len(numbers) + 1:
+        # Somebody wrote the mark.
+        return (_content([part.verbatim for part in parts]),)
+    between = [piece for pair in zip(texts, numbers, strict=False) for piece in pair]
+    return (*between, texts[-1])
+
+
+def _same(blob: _Blob | None, image: Inline | Remote | None) -> bool:
+    """Whether a picture's base64 can be had from its bytes again."""
+    return blob is not None and isinstance(image, Inline) and pack(image.data) == blob.data
+
+
+def _marked(part: _Part) -> dict[str, Json]:
+    blob = part.verbatim["inlineData"]
+    said = {**blob, "data": _MARKED} if isinstance(blob, Mapping) else blob
+    return {**part.verbatim, "inlineData": said}
+
+
+def _content(parts: Sequence[Json]) -> str:
+    return encode({"role": "model", "parts": parts}).decode()
 
 
 def outcome(reply: Reply) -> Done:
@@ -220,8 +253,9 @@ def _turn(turn: Turn, endpoint: Endpoint) -> list[Json]:
     signatures of its parts is refused with 400 by image models since Gemini 3
     (ai.google.dev/gemini-api/docs/gemini-3, "Thought signatures", 2026-10)."""
     asked: list[Json] = [{"text": turn.prompt}, *map(_source, turn.sources)]
-    if turn.reply and (turn.wire, turn.wire_model) == ("gemini", endpoint.wire_model):
-        return [{"role": "user", "parts": asked}, json.loads(turn.reply)]
+    reply = turns.whole(turn)
+    if reply is not None and (turn.wire, turn.wire_model) == ("gemini", endpoint.wire_model):
+        return [{"role": "user", "parts": asked}, from_json(reply)]
     shown = [_image(picture.data, picture.content_type) for picture in turn.images]
     asked += [{"text": "This is what was made of it:"}, *shown]
     return [{"role": "user", "parts": asked}]

@@ -15,9 +15,6 @@ from shared.providers import Done, google_errors, no_poll, no_sketch, no_uploads
 from shared.providers.bodies import post, present, unpack
 from shared.providers.google_json import Message
 
-DIALECTS: frozenset[str] = frozenset()
-MASKED: frozenset[str] = frozenset()
-
 _FORMATS = {"png": "image/png", "jpeg": "image/jpeg"}
 
 

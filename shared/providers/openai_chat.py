@@ -24,9 +24,6 @@ from shared.providers.bodies import Message, pack, post, present
 from shared.providers.chat_pictures import Found, collect
 from shared.providers.chat_usage import Counted, Lenient
 
-DIALECTS: frozenset[str] = frozenset({"google", "openrouter"})
-MASKED = frozenset({"", *DIALECTS})
-
 _BLOCKED = ("CONTENT_FILTER", "SAFETY", "PROHIBITED", "BLOCKLIST", "RECITATION", "SPII")
 """In a finish reason, it is a judgement on the content."""
 

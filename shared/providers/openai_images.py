@@ -38,9 +38,6 @@ from shared.providers.bodies import (
 )
 from shared.providers.openai_multipart import Attached
 
-DIALECTS: frozenset[str] = frozenset({"json", "relay"})
-MASKED = frozenset({"", "json"})
-
 _COMPRESSED = ("jpeg", "webp")
 _ENDINGS = {kind: ending for ending, kind in IMAGE_TYPES.items()}
 

@@ -17,9 +17,6 @@ from shared.providers.bodies import Message, Objects, Text, pack, post, present,
 from shared.providers.chat_pictures import sniffed
 from shared.providers.chat_usage import Counted, Lenient
 
-DIALECTS: frozenset[str] = frozenset()
-MASKED: frozenset[str] = frozenset()
-
 
 class _Picture(Message):
     b64_json: Text = ""

@@ -33,9 +33,6 @@ from shared.errors import (
 from shared.providers import Done, Pending, Remote, mask, no_sketch, no_uploads, openai_errors
 from shared.providers.bodies import Message, Text, pack, post, present
 
-DIALECTS: frozenset[str] = frozenset()
-MASKED = frozenset({""})
-
 LOOK_EVERY_S = 10.0
 """Whether looks count to the limit of 3 requests a minute is nowhere written."""
 LOOK_AT_MODEL_EVERY_S = 15.0

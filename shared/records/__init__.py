@@ -3,7 +3,8 @@
 
 A request is admitted with one `look` (a batched read) and one `begin` (an atomic write guarded by
 the versions that were read), and ended with one `finish` (an atomic write guarded by the record's
-version that touches shards by increments alone). `admission` drives them.
+version that touches shards by increments alone). `admission` drives them, and has those of one
+account share a `begin` that come at once.
 """
 
 from __future__ import annotations
@@ -88,9 +89,16 @@ class Records(Protocol):
     async def look(self, account_id: str, request_id: str | None) -> Standing:
         """The account, its wallet and the request under that id, as of one moment."""
 
-    async def begin(self, record: Record, reservation: Reservation) -> Record:
-        """Write an open record with its hold; returns it with its version. Raises Stale when a
-        guarded shard has changed since it was read, or the record's id is taken by now."""
+    async def look_for(
+        self, account_id: str, request_ids: Sequence[str | None]
+    ) -> Sequence[Standing]:
+        """A standing for each of several requests, all as of one moment."""
+
+    async def begin(self, held: Sequence[tuple[Record, Reservation]]) -> Sequence[Record]:
+        """Write open records of one account with their holds, each decided on what the one before
+        left, all or nothing; returns them with their versions. Raises Stale when something was
+        taken from a guarded shard since it was read, or an id is taken by now, and may when
+        something was given back; ValueError for what cannot be stored."""
 
     async def advance(self, record: Record) -> Record:
         """Replace an open record by its next state, which is open too. Raises Stale when it has

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+
+import orjson
 
 from shared.batch_domain import Batch, Counts, Delivered, Group, Job
 from shared.domain import (
@@ -59,11 +62,11 @@ _OF_NOTICE = ("id", "state", "due_at")
 NOTICE_LIFE = timedelta(days=30)
 """How long a webhook that has ended is kept, from when its next try would have come."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ORJSON = orjson.OPT_PASSTHROUGH_DATETIME
 
 
 def from_account(account: Account) -> Document:
-    limits = asdict(account.limits)
-    return {**{name: getattr(account, name) for name in _names(Account)}, "limits": limits}
+    return {**_plainly(account), "limits": _plainly(account.limits)}
 
 
 def to_account(document: Document) -> Account:
@@ -78,7 +81,7 @@ def to_account(document: Document) -> Account:
 
 
 def from_key(key: ApiKey) -> Document:
-    return asdict(key)
+    return _plainly(key)
 
 
 def to_key(document: Document) -> ApiKey:
@@ -87,7 +90,7 @@ def to_key(document: Document) -> ApiKey:
 
 
 def from_entry(entry: Entry) -> Document:
-    return asdict(entry)
+    return _plainly(entry)
 
 
 def to_entry(document: Document) -> Entry:
@@ -97,8 +100,10 @@ def to_entry(document: Document) -> Entry:
 
 def from_shard(shard: Shard) -> Document:
     """Without its index and version, which the backend keeps in its own way."""
-    document = asdict(shard)
-    return {name: document[name] for name in document if name not in ("index", "version")}
+    lots = {grant: _plainly(lot) for grant, lot in shard.lots.items()}
+    document = {**_plainly(shard), "lots": lots, "spent": dict(shard.spent)}
+    del document["index"], document["version"]
+    return document
 
 
 def to_shard(document: Document, index: int, version: str) -> Shard:
@@ -111,7 +116,9 @@ def to_shard(document: Document, index: int, version: str) -> Shard:
 
 def from_meter(meter: Meter) -> Document:
     """Without its version, which the backend keeps in its own way."""
-    return {name: getattr(meter, name) for name in _names(Meter) if name != "version"}
+    document = _plainly(meter)
+    del document["version"]
+    return document
 
 
 def to_meter(document: Document, version: str) -> Meter:
@@ -214,6 +221,7 @@ def tombstone(record: Record) -> Record:
         metadata={},
         images=(),
         text=None,
+        turn=None,
         cache_key=None,
         deleted=True,
     )
@@ -320,7 +328,11 @@ def from_cursor(cursor: str) -> tuple[datetime, str]:
 
 def to_json(value: object) -> str:
     """JSON text that is valid UTF-8 whatever a caller sent."""
-    text = json.dumps(value, default=_plain, ensure_ascii=False)
+    try:
+        return orjson.dumps(value, default=_plain, option=_ORJSON).decode()
+    except TypeError:
+        # It takes neither lone surrogates nor integers of more than 64 bits.
+        text = json.dumps(value, default=_plain, ensure_ascii=False)
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -334,7 +346,8 @@ def _plain(value: object) -> object:
 
 def iso(at: datetime) -> str:
     """UTC and of one length, so that the order of the texts is that of the times."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
+    at = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return at.isoformat(timespec="microseconds")
 
 
 def _time(value: Any) -> Any:
@@ -342,9 +355,15 @@ def _time(value: Any) -> Any:
 
 
 def _packed(noun: Record | Batch | Notice, queried: Sequence[str]) -> Document:
-    rest = [name for name in _names(type(noun)) if name not in (*queried, "version")]
-    body = to_json({name: getattr(noun, name) for name in rest})
-    return {**{name: getattr(noun, name) for name in queried}, "body": body}
+    body = _plainly(noun)
+    for name in (*queried, "version"):
+        body.pop(name, None)
+    return {**{name: getattr(noun, name) for name in queried}, "body": to_json(body)}
+
+
+def _plainly(noun: object) -> dict[str, Any]:
+    """A noun's fields as they are."""
+    return dict(vars(noun))
 
 
 def _queried(document: Document, names: Sequence[str]) -> Document:
@@ -364,13 +383,16 @@ def _hold(document: Document) -> Hold:
     return _known(Hold, {**document, "parts": parts})
 
 
-def _names(cls: type) -> Sequence[str]:
-    return [field.name for field in fields(cls)]
+@functools.cache
+def _names(cls: type) -> frozenset[str]:
+    return frozenset(field.name for field in fields(cls))
 
 
 def _known(cls: type[T], values: Document) -> T:
-    names = set(_names(cls))
-    return cls(**{name: value for name, value in values.items() if name in names})
+    names = _names(cls)  # type: ignore[arg-type] # mypy: a type is not Hashable
+    if not values.keys() <= names:
+        values = {name: value for name, value in values.items() if name in names}
+    return cls(**values)
 
 
 def _bad_cursor() -> InvalidRequest:

@@ -15,10 +15,11 @@ Firestore grants only to a write that changes something.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from random import Random
 from typing import Any
 
 from google.api_core import exceptions
@@ -26,11 +27,13 @@ from google.cloud.firestore import FieldFilter, Increment
 
 from shared.domain import Account, ApiKey, Entry, Limits, Notice, Record, UsageRow
 from shared.errors import NotFound
-from shared.ledger import MAX_SHARDS, Posting, Reservation, Shard, Standing
+from shared.groups import Groups
+from shared.ledger import MAX_SHARDS, Reservation, Shard, Standing
 from shared.pacing import Meter
-from shared.records import HoldEnded, Page, RequestFilter, Stale, documents
+from shared.records import Page, RequestFilter, Stale, documents
 from shared.records.firestore_batches import FirestoreBatches
 from shared.records.firestore_database import READ, Conflict, version_of
+from shared.records.firestore_ends import FirestoreEnds, document_of
 from shared.records.firestore_ledger import path
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -103,10 +106,24 @@ TTL: Mapping[str, str] = {"notices": "expires_at"}
 """The field, by collection group, at whose time Firestore deletes a document. Nothing else may
 carry a policy: entries, for one, have an `expires_at` that is the credit's, not theirs."""
 
+_MOST_LOOKS = 100
 
-class Firestore(FirestoreBatches):
+
+class Firestore(FirestoreBatches, FirestoreEnds):
     """`Records` in one database of one project (None: the environment's own). It connects at the
-    first call, to the emulator where FIRESTORE_EMULATOR_HOST names one."""
+    first call, to the emulator where FIRESTORE_EMULATOR_HOST names one.
+
+    Looks at one account that come while another is under way share the next one."""
+
+    def __init__(
+        self,
+        project: str | None,
+        database: str,
+        random: Random,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        super().__init__(project, database, random, sleep)
+        self._looks = Groups(self._looked, _MOST_LOOKS)
 
     async def create_account(self, account: Account) -> None:
         if not 1 <= account.shards <= MAX_SHARDS:
@@ -131,7 +148,7 @@ class Firestore(FirestoreBatches):
 
     async def set_limits(self, account_id: str, limits: Limits) -> None:
         try:
-            await self._account_ref(account_id).update({"limits": asdict(limits)})
+            await self._account_ref(account_id).update({"limits": vars(limits)})
         except exceptions.NotFound as error:
             raise _no_account(account_id) from error
 
@@ -177,34 +194,42 @@ class Firestore(FirestoreBatches):
             return
 
     async def look(self, account_id: str, request_id: str | None) -> Standing:
+        return await self._looks.ask(account_id, (account_id, request_id))
+
+    async def _looked(
+        self, asked: Sequence[tuple[str, str | None]], late: bool
+    ) -> Sequence[Standing]:
+        return await self.look_for(asked[0][0], [request_id for _, request_id in asked])
+
+    async def look_for(
+        self, account_id: str, request_ids: Sequence[str | None]
+    ) -> Sequence[Standing]:
         # Every shard there could be: their number is not known before the account is read, and
         # a second round trip costs more than reading documents that do not exist.
         refs = [self._account_ref(account_id)]
         refs += [self._shard_ref(account_id, index) for index in range(MAX_SHARDS)]
-        refs += [self._request_ref(request_id)] if request_id else []
-        read = self._client.get_all(refs, **READ)
-        found = {one.reference.path: one async for one in read if one.exists}
+        requests = {name: self._request_ref(name) for name in request_ids if name}
+        found = await self._found([*refs, *requests.values()])
         if refs[0].path not in found:
             raise _no_account(account_id)
         account = documents.to_account(found[refs[0].path].to_dict())
-        shards = [found[ref.path] for ref in refs[1 : 1 + account.shards]]
-        request = found.get(self._request_ref(request_id).path) if request_id else None
-        return Standing(
-            account,
-            tuple(
-                documents.to_shard(one.to_dict(), index, version_of(one))
-                for index, one in enumerate(shards)
-            ),
-            _to_record(request) if request else None,
+        shards = tuple(
+            documents.to_shard(found[ref.path].to_dict(), index, version_of(found[ref.path]))
+            for index, ref in enumerate(refs[1 : 1 + account.shards])
         )
+        stored = {name: found.get(ref.path) for name, ref in requests.items()}
+        records = {name: _to_record(one) for name, one in stored.items() if one}
+        return [Standing(account, shards, records.get(name or "")) for name in request_ids]
 
-    async def begin(self, record: Record, reservation: Reservation) -> Record:
-        ref, document = self._request_ref(record.id), _document(record)
-        return replace(record, version=await self._begun(ref, document, record, reservation))
+    async def begin(self, held: Sequence[tuple[Record, Reservation]]) -> Sequence[Record]:
+        created = [(self._request_ref(record.id), document_of(record)) for record, _ in held]
+        versions = await self._begun(held[0][0].account_id, created, held)
+        begun = zip(held, versions, strict=True)
+        return [replace(record, version=version) for (record, _), version in begun]
 
     async def advance(self, record: Record) -> Record:
         documents.check_open(record)
-        ref, document = self._request_ref(record.id), _document(record)
+        ref, document = self._request_ref(record.id), document_of(record)
         try:
             return replace(record, version=await self._written(ref, document, record.version))
         except Conflict as error:
@@ -214,29 +239,10 @@ class Firestore(FirestoreBatches):
         documents.check_ended(record)
         ref, also = self._request_ref(record.id), partial(self._put_notice, notice=notice)
         try:
-            version = await self._written(ref, _document(record), also=also)
+            version = await self._written(ref, document_of(record), also=also)
             return replace(record, version=version)
         except Conflict:
             return _to_record(await ref.get(**READ))
-
-    async def finish(
-        self, record: Record, posting: Posting, notice: Notice | None = None
-    ) -> Record:
-        entry, hold = documents.charge(record, posting), record.hold
-
-        def end(writes: Any) -> None:
-            self._give_back(writes, record.account_id, hold, posting, ran=True)
-            if entry:
-                self._enter(writes, entry)
-                usage = [documents.usage_of(record, posting)]
-                self._use(writes, record.account_id, hold.shard, usage)
-            self._put_notice(writes, notice)
-
-        ref, document = self._request_ref(record.id), _document(record)
-        try:
-            return replace(record, version=await self._written(ref, document, record.version, end))
-        except Conflict as error:
-            raise HoldEnded from error
 
     async def request(self, account_id: str, request_id: str) -> Record | None:
         found = await self._request_ref(request_id).get(**READ)
@@ -261,7 +267,7 @@ class Firestore(FirestoreBatches):
         return _to_record(found[0]) if found else None
 
     async def delete_request(self, record: Record) -> None:
-        ref, document = self._request_ref(record.id), _document(documents.tombstone(record))
+        ref, document = self._request_ref(record.id), document_of(documents.tombstone(record))
         try:
             await self._written(ref, document, record.version)
         except Conflict as error:
@@ -314,15 +320,8 @@ class Firestore(FirestoreBatches):
             raise _no_account(account_id)
         return account
 
-    def _request_ref(self, request_id: str) -> Any:
-        return self._ref("requests", request_id)
-
     def _meter_ref(self, provider_id: str) -> Any:
         return self._ref("providers", provider_id)
-
-
-def _document(record: Record) -> dict[str, Any]:
-    return {**documents.from_record(record), "cache_key": record.cache_key}
 
 
 def _to_record(snapshot: Any) -> Record:

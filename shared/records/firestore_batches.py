@@ -27,7 +27,9 @@ class FirestoreBatches(FirestoreLedger, FirestoreNotices):
 
     async def begin_batch(self, batch: Batch, reservation: Reservation) -> Batch:
         ref, document = self._batch_ref(batch.id), documents.from_batch(batch)
-        return replace(batch, version=await self._begun(ref, document, batch, reservation))
+        held = [(batch, reservation)]
+        (version,) = await self._begun(batch.account_id, [(ref, document)], held)
+        return replace(batch, version=version)
 
     async def batch(self, account_id: str, batch_id: str) -> Batch | None:
         found = await self._batch_ref(batch_id).get(**READ)
@@ -53,7 +55,7 @@ class FirestoreBatches(FirestoreLedger, FirestoreNotices):
                 return
             piece = delivered.piece
             posting = ledger.post(piece, delivered.charged_micros)
-            self._give_back(writes, batch.account_id, piece, posting, ran=False)
+            self._give_back(writes, batch.account_id, [(piece, posting, False)])
             entry = documents.batch_charge(batch, delivered)
             if entry:
                 self._enter(writes, entry)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -64,35 +64,52 @@ class FirestoreDatabase:
         also: Callable[[Any], None] = lambda writes: None,
     ) -> str:
         """Create a document, or replace the one of that version, together with the writes that
-        `also` adds; returns its new version. Raises Conflict: then nothing was written."""
-        writer, writes = secrets.token_hex(10), self._client.batch()
-        if version is None:
-            writes.create(ref, {**document, "writer": writer})
-        else:
-            unchanged = self._unchanged(version)
-            writes.update(ref, {**document, "writer": writer}, option=unchanged)
-        also(writes)
-        return await self._commit(writes, ref, writer)
+        `also` adds; returns its new version. Raises as `_written_all`."""
+        return (await self._written_all([(ref, document, version)], also))[0]
 
-    async def _commit(self, writes: Any, ref: Any, writer: str) -> str:
-        """Commit writes of which the first is to `ref` and carries `writer`; returns the document's
-        new version. A commit whose answer was lost is sent again, which its preconditions make
-        safe. Raises Conflict."""
+    async def _written_all(
+        self,
+        changes: Sequence[tuple[Any, Mapping[str, Any], str | None]],
+        also: Callable[[Any], None],
+    ) -> Sequence[str]:
+        """The same for several documents, all or nothing. Raises Conflict, and ValueError for what
+        Firestore does not take: then nothing was written."""
+        writer, writes = secrets.token_hex(10), self._client.batch()
+        for ref, document, version in changes:
+            if version is None:
+                writes.create(ref, {**document, "writer": writer})
+            else:
+                unchanged = self._unchanged(version)
+                writes.update(ref, {**document, "writer": writer}, option=unchanged)
+        also(writes)
+        return await self._commit(writes, [ref for ref, _, _ in changes], writer)
+
+    async def _commit(self, writes: Any, refs: Sequence[Any], writer: str) -> Sequence[str]:
+        """Commit writes of which the first are to `refs` and carry `writer`; returns these
+        documents' new versions. A commit whose answer was lost is sent again, which its
+        preconditions make safe."""
         for attempt in range(1, _TRIES + 1):
             try:
                 results = await writes.commit(retry=None, timeout=_TRY_S)
-                return str(results[0].update_time.rfc3339())
+                return [str(result.update_time.rfc3339()) for result in results[: len(refs)]]
             except _REFUSED as error:
-                stored = await ref.get(**READ) if attempt > 1 else None
-                if stored and stored.exists and stored.to_dict().get("writer") == writer:
-                    return version_of(stored)
+                stored = await self._found(refs) if attempt > 1 else {}
+                if stored and all(one.get("writer") == writer for one in stored.values()):
+                    return [version_of(stored[ref.path]) for ref in refs]
                 raise Conflict from error
+            except exceptions.InvalidArgument as error:
+                raise ValueError(f"this cannot be stored: {error}") from error
             except _UNSURE:
                 if attempt == _TRIES:
                     raise
                 longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt)
                 await self._sleep(self._random.uniform(0, longest))
         raise AssertionError("the last try returns or raises")
+
+    async def _found(self, refs: Sequence[Any]) -> Mapping[str, Any]:
+        """Those of some documents that exist, by their paths, as of one moment."""
+        read = self._client.get_all(refs, **READ)
+        return {one.reference.path: one async for one in read if one.exists}
 
     async def _newest(
         self, query: Any, collection: Any, time: str, limit: int, cursor: str | None

@@ -5,7 +5,8 @@ The end only increments, so that it waits for nobody.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from google.cloud.firestore import Increment
@@ -19,40 +20,59 @@ from shared.records.firestore_database import Conflict, FirestoreDatabase
 
 _COUNTS = ("requests", "images", "micros")
 
+Returned = tuple[Hold, Posting, bool]
+"""A hold, what its end gives back, and whether it had a place among the running ones."""
+
 
 class FirestoreLedger(FirestoreDatabase):
     """A database in which accounts have wallets, a ledger and usage."""
 
     async def _begun(
-        self, ref: Any, document: Mapping[str, Any], begun: Record | Batch, taken: Reservation
-    ) -> str:
-        """Create the document of what has reserved this; returns its version. Raises Stale when a
-        guarded shard has changed since it was read, or the document exists."""
+        self,
+        account_id: str,
+        created: Sequence[tuple[Any, Mapping[str, Any]]],
+        held: Sequence[tuple[Record | Batch, Reservation]],
+    ) -> Sequence[str]:
+        """Create the documents of what has reserved this, each decided on what the one before left;
+        returns their versions. Raises Stale when a guarded shard has changed since it was read, or
+        a document exists."""
 
         def reserve(writes: Any) -> None:
-            for shard in taken.shards:
+            changed = {shard.index: shard for _, taken in held for shard in taken.shards}
+            for index, shard in changed.items():
                 # A new writer gives a new version to a shard that stays as it was.
-                changed = {**documents.from_shard(shard), "writer": secrets.token_hex(10)}
+                document = {**documents.from_shard(shard), "writer": secrets.token_hex(10)}
                 unchanged = self._unchanged(shard.version)
-                writes.update(self._shard_ref(begun.account_id, shard.index), changed, unchanged)
-            for entry in documents.expiries(begun, taken):
-                self._enter(writes, entry)
+                writes.update(self._shard_ref(account_id, index), document, unchanged)
+            for begun, taken in held:
+                for entry in documents.expiries(begun, taken):
+                    self._enter(writes, entry)
 
         try:
-            return await self._written(ref, document, also=reserve)
+            return await self._written_all([(*one, None) for one in created], reserve)
         except Conflict as error:
             raise Stale from error
 
-    def _give_back(
-        self, writes: Any, account_id: str, hold: Hold, posting: Posting, *, ran: bool
-    ) -> None:
+    def _give_back(self, writes: Any, account_id: str, ended: Sequence[Returned]) -> None:
         """What `ledger.returned` does to every shard, as increments that need no reading."""
-        for index in sorted(touched(hold)):
-            fields = _back(index, hold, posting, ran=ran)
-            if fields:
-                writes.update(self._shard_ref(account_id, index), fields)
+        sums: dict[int, dict[str, Any]] = {}
+        for hold, posting, ran in ended:
+            for index in sorted(touched(hold)):
+                fields = sums.setdefault(index, {})
+                for name, back in _back(index, hold, posting, ran=ran):
+                    added = isinstance(back, int) and name in fields
+                    fields[name] = fields[name] + back if added else back
+        for index, fields in sums.items():
+            written = {
+                name: Increment(back) if isinstance(back, int) else back
+                for name, back in fields.items()
+            }
+            if written:
+                writes.update(self._shard_ref(account_id, index), written)
 
-    def _enter(self, writes: Any, entry: Entry) -> None:
+    def _enter(self, writes: Any, entry: Entry | None) -> None:
+        if entry is None:
+            return
         ref = self._ref("accounts", entry.account_id, "entries", entry.id)
         writes.create(ref, documents.from_entry(entry))
 
@@ -82,20 +102,20 @@ class FirestoreLedger(FirestoreDatabase):
         return self._ref("accounts", account_id, "shards", str(index))
 
 
-def _back(index: int, hold: Hold, posting: Posting, *, ran: bool) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+def _back(
+    index: int, hold: Hold, posting: Posting, *, ran: bool
+) -> Iterator[tuple[str, int | datetime]]:
+    """What one end adds to the fields of a shard, by name, or sets them to."""
     held = held_in(hold, index)
     if held:
-        fields["held"] = Increment(-held)
+        yield "held", -held
     if ran and index == hold.shard:
-        fields["running"] = Increment(-1)
-    freed = [part for part in posting.freed if part.shard == index]
-    for part in freed:
-        fields[path("lots", part.grant_id, "micros")] = Increment(part.micros)
-        fields[path("lots", part.grant_id, "expires_at")] = part.expires_at
-    if freed:
-        fields[path("spent", hold.month)] = Increment(-sum(part.micros for part in freed))
-    return fields
+        yield "running", -1
+    for part in posting.freed:
+        if part.shard == index:
+            yield path("lots", part.grant_id, "micros"), part.micros
+            yield path("lots", part.grant_id, "expires_at"), part.expires_at
+            yield path("spent", hold.month), -part.micros
 
 
 def path(*names: str | None) -> str:

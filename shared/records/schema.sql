@@ -48,6 +48,16 @@ CREATE TABLE IF NOT EXISTS requests (
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS requests_newest ON requests (account_id, created_at DESC, id DESC);
+-- The filters that lists have, each with what most requests are not left out where it can be.
+CREATE INDEX IF NOT EXISTS requests_by_operation
+ON requests (account_id, operation, created_at DESC, id DESC) WHERE operation <> 'generate';
+CREATE INDEX IF NOT EXISTS requests_by_model
+ON requests (account_id, model, created_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS requests_by_status
+ON requests (account_id, status, created_at DESC, id DESC) WHERE status <> 'succeeded';
+CREATE INDEX IF NOT EXISTS requests_by_key
+ON requests (account_id, idempotency_key, created_at DESC, id DESC)
+WHERE idempotency_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS requests_open
 ON requests (lease_until) WHERE status IN ('queued', 'running');
 DROP INDEX IF EXISTS requests_running;

@@ -90,16 +90,23 @@ class Sqlite(SqliteBatches):
         await self._write(write)
 
     async def look(self, account_id: str, request_id: str | None) -> Standing:
-        def read() -> Standing:
-            request = self._record(request_id) if request_id else None
-            return Standing(self._known(account_id), self._shards(account_id), request)
+        (standing,) = await self.look_for(account_id, [request_id])
+        return standing
+
+    async def look_for(
+        self, account_id: str, request_ids: Sequence[str | None]
+    ) -> Sequence[Standing]:
+        def read() -> Sequence[Standing]:
+            account, shards = self._known(account_id), self._shards(account_id)
+            found = [self._record(name) if name else None for name in request_ids]
+            return [Standing(account, shards, request) for request in found]
 
         return await self._read(read)
 
-    async def begin(self, record: Record, reservation: Reservation) -> Record:
-        def write() -> Record:
-            written = self._insert_record(record)
-            self._reserve(record, reservation)
+    async def begin(self, held: Sequence[tuple[Record, Reservation]]) -> Sequence[Record]:
+        def write() -> Sequence[Record]:
+            written = [self._insert_record(record) for record, _ in held]
+            self._reserve(written[0].account_id, held)
             return written
 
         return await self._write(write)
@@ -150,18 +157,8 @@ class Sqlite(SqliteBatches):
     ) -> Page[Record]:
         at, last = documents.from_cursor(cursor) if cursor else (None, None)
         wanted = {**vars(where), "account": account_id, "at": at, "last": last, "limit": limit + 1}
-        rows = await self._read(
-            lambda: self._all(
-                "SELECT * FROM requests WHERE account_id = :account AND NOT deleted"
-                " AND (:status IS NULL OR status = :status)"
-                " AND (:operation IS NULL OR operation = :operation)"
-                " AND (:model IS NULL OR model = :model)"
-                " AND (:idempotency_key IS NULL OR idempotency_key = :idempotency_key)"
-                " AND (:at IS NULL OR (created_at, id) < (:at, :last))"
-                " ORDER BY created_at DESC, id DESC LIMIT :limit",
-                wanted,
-            )
-        )
+        sql = _listing(where, go_on=cursor is not None)
+        rows = await self._read(lambda: self._all(sql, wanted))
         found = [_to_record(row) for row in rows]
         return documents.page(found, limit, lambda record: (record.created_at, record.id))
 
@@ -279,7 +276,7 @@ class Sqlite(SqliteBatches):
         """Raises Stale when another version than the record's is stored."""
         version = int(record.version)
         written = self._run(
-            "UPDATE requests SET status = :status, model = :model, created_at = :created_at,"
+            "UPDATE requests SET status = :status, model = :model,"
             " lease_until = :lease_until, deleted = :deleted, body = :body, version = version + 1"
             " WHERE id = :id AND version = :version",
             {**documents.from_record(record), "version": version},
@@ -287,6 +284,26 @@ class Sqlite(SqliteBatches):
         if not written:
             raise Stale
         return replace(record, version=str(version + 1))
+
+
+def _listing(where: RequestFilter, *, go_on: bool) -> str:
+    """The query of a list. What is not asked for is not in it, and what leaves out most requests is
+    said as its index says it, or the index could not serve."""
+    only = {
+        "status": " AND status = :status",
+        "operation": " AND operation = :operation",
+        "model": " AND model = :model",
+        "idempotency_key": " AND idempotency_key = :idempotency_key",
+    }
+    sql = "SELECT * FROM requests WHERE account_id = :account AND NOT deleted"
+    sql += "".join(text for name, text in only.items() if getattr(where, name) is not None)
+    if where.status not in (None, "succeeded"):
+        sql += " AND status <> 'succeeded'"
+    if where.operation not in (None, "generate"):
+        sql += " AND operation <> 'generate'"
+    if go_on:
+        sql += " AND (created_at, id) < (:at, :last)"
+    return f"{sql} ORDER BY created_at DESC, id DESC LIMIT :limit"
 
 
 def _to_record(row: Row) -> Record:

@@ -22,7 +22,7 @@ class SqliteBatches(SqliteLedger, SqliteNotices):
     async def begin_batch(self, batch: Batch, reservation: Reservation) -> Batch:
         def write() -> Batch:
             written = self._insert_batch(batch)
-            self._reserve(batch, reservation)
+            self._reserve(batch.account_id, [(batch, reservation)])
             return written
 
         return await self._write(write)

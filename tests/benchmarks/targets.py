@@ -84,6 +84,10 @@ class Process:
         """The most that each has had, together."""
         return sum(_status(pid, "VmHWM:") for pid in self._group())
 
+    def shared_out_bytes(self) -> int:
+        """What they have in memory now, with what several of them share counted once."""
+        return sum(_status(pid, "Pss:", "smaps_rollup") for pid in self._group())
+
     def forget_peak(self) -> None:
         """Measure the peak from here."""
         for pid in self._group():
@@ -117,9 +121,9 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
-def _status(pid: int, name: str) -> int:
+def _status(pid: int, name: str, file: str = "status") -> int:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
@@ -194,8 +198,9 @@ def darkroom(address: str, folder: Path) -> Iterator[list[Target]]:
 
 
 @contextmanager
-def litellm(address: str, folder: Path) -> Iterator[list[Target]]:
-    """LiteLLM's proxy, one worker, no database, with a key; its images API to OpenAI."""
+def litellm(address: str, folder: Path, asked: bool = True) -> Iterator[list[Target]]:
+    """LiteLLM's proxy, one worker, no database, with a key; its images API to OpenAI. Unless it is
+    `asked` for a picture at once, it may yet turn out to give none."""
     port, config = free_port(), folder / "litellm.yaml"
     upstream = {"model": "openai/gpt-image-1", "api_key": "any", "api_base": f"{address}/v1"}
     listed = [{"model_name": "gpt-image-1", "litellm_params": upstream}]
@@ -214,13 +219,14 @@ def litellm(address: str, folder: Path) -> Iterator[list[Target]]:
     with _serving("litellm", command, env, port, folder) as process:
         url = f"http://127.0.0.1:{port}/v1"
         targets = [Target("litellm", _openai(url, "gpt-image-1", auth), process)]
-        _check(targets)
+        _check(targets if asked else [])
         yield targets
 
 
 @contextmanager
-def portkey(address: str, folder: Path) -> Iterator[list[Target]]:
-    """Portkey's gateway, to OpenAI: it has no keys of its own and stores nothing."""
+def portkey(address: str, folder: Path, asked: bool = True) -> Iterator[list[Target]]:
+    """Portkey's gateway, to OpenAI: it has no keys of its own and stores nothing. `asked` as
+    above."""
     port = free_port()
     start = PEERS / "portkey" / "node_modules" / "@portkey-ai" / "gateway" / "build"
     command = ["node", str(start / "start-server.js"), f"--port={port}", "--headless"]
@@ -232,7 +238,7 @@ def portkey(address: str, folder: Path) -> Iterator[list[Target]]:
     with _serving("portkey", command, {"NODE_ENV": "production"}, port, folder) as process:
         url = f"http://127.0.0.1:{port}/v1"
         targets = [Target("portkey", _openai(url, "gpt-image-1", headers), process)]
-        _check(targets)
+        _check(targets if asked else [])
         yield targets
 
 

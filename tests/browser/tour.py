@@ -137,7 +137,7 @@ def _spend(house: House, key: str) -> None:
                 standing = await app.records.look(owner.account_id, None)
                 reservation = ledger.reserve(standing, record.charged_micros, at, random)
                 held = replace(record, status="running", hold=reservation.hold)
-                held = await app.records.begin(held, reservation)
+                (held,) = await app.records.begin([(held, reservation)])
                 posting = ledger.post(held.hold, record.charged_micros)
                 ended = replace(held, status="succeeded")
                 await app.records.delete_request(await app.records.finish(ended, posting))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from shared.catalogue import load
-from shared.providers.registry import ADAPTERS
+from shared.providers.registry import WIRES
 from tests.darkroom import Darkroom, play
 from tests.upstream import png
 
@@ -83,6 +83,6 @@ def test_an_accounts_terms_are_rows_too(tmp_path: Path) -> None:
 
 
 def test_every_wire_format_and_dialect_is_named() -> None:
-    for wire, adapter in ADAPTERS.items():
-        for name in (wire, *adapter.DIALECTS):
+    for wire, format_ in WIRES.items():
+        for name in (wire, *format_.dialects):
             assert f"`{name}`" in DOC

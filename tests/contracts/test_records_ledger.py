@@ -23,6 +23,7 @@ from tests.records.scene import (
     account,
     admit,
     balance,
+    begin,
     decide,
     draft,
     grant,
@@ -61,7 +62,7 @@ def test_a_request_is_admitted_once(run: Run) -> None:
     async def scenario(records: Records) -> None:
         await opened(records, shards=4)
         standing = await records.look("acc", "req_1")
-        tries = [records.begin(*decide(standing, draft("req_1"), seed=n)) for n in range(4)]
+        tries = [begin(records, *decide(standing, draft("req_1"), seed=n)) for n in range(4)]
         results = await asyncio.gather(*tries, return_exceptions=True)
         assert sum(isinstance(result, Record) for result in results) == 1
         assert sum(isinstance(result, Stale) for result in results) == 3
@@ -73,13 +74,80 @@ def test_a_request_is_admitted_once(run: Run) -> None:
     run(scenario)
 
 
+def test_several_are_begun_together_or_not_at_all(run: Run) -> None:
+    async def scenario(records: Records) -> None:
+        await opened(records, shards=2, micros=1_000)
+        wallet = await records.look("acc", None)
+        held = []
+        for n in range(4):
+            one, taken = decide(wallet, draft(f"req_{n}", 200), seed=n)
+            after = {shard.index: shard for shard in taken.shards}
+            wallet = replace(wallet, shards=tuple(after.get(s.index, s) for s in wallet.shards))
+            held.append((one, taken))
+        begun = await records.begin(held)
+        assert [record.id for record in begun] == ["req_0", "req_1", "req_2", "req_3"]
+        found = await records.look_for("acc", ["req_3", None, "req_9", "req_0"])
+        assert [standing.request for standing in found] == [begun[3], None, None, begun[0]]
+        shards = found[0].shards
+        assert sum(s.held for s in shards) == sum(record.hold.micros for record in begun) == 800
+        assert sum(s.running for s in shards) == 4
+        assert await in_lots(records) == 200
+        more = [decide(found[0], draft(name, 50)) for name in ("req_5", "req_0")]
+        with pytest.raises(Stale):
+            await records.begin(more)
+        assert await records.request("acc", "req_5") is None
+        assert await in_lots(records) == 200
+        await asyncio.gather(*(settle(records, one, 10) for one in begun))
+        assert await in_lots(records) == await balance(records) == 960
+
+    run(scenario)
+
+
+def test_what_an_end_gives_back_between_look_and_hold_is_not_lost(run: Run) -> None:
+    async def scenario(records: Records) -> None:
+        await opened(records, micros=1_000)
+        first = await admit(records, draft("req_1", 300))
+        seen = await records.look("acc", None)
+        await settle(records, first, 120)
+        await records.grant(grant(50, "later"))
+        try:
+            second = await begin(records, *decide(seen, draft("req_2", 400)))
+        except Stale:
+            second = await admit(records, draft("req_2", 400))
+        (shard,) = (await records.look("acc", None)).shards
+        assert (shard.running, shard.held) == (1, 400)
+        assert shard.spent == {"2026-11": 520}
+        assert await in_lots(records) + 400 == await balance(records) == 930
+        await settle(records, second, 400)
+        assert await in_lots(records) == await balance(records) == 530
+
+    run(scenario)
+
+
+def test_an_end_that_comes_too_late_keeps_none_from_ending(run: Run) -> None:
+    async def scenario(records: Records) -> None:
+        await opened(records)
+        every = [await admit(records, draft(f"req_{n}")) for n in range(4)]
+        await release(records, every[1])
+        ends = [settle(records, one, 10) for one in (*every, every[2])]
+        results = await asyncio.gather(*ends, return_exceptions=True)
+        ways = ["HoldEnded" if isinstance(one, HoldEnded) else "Record" for one in results]
+        assert ways[:2] == ["Record", "HoldEnded"]
+        assert sorted(ways) == ["HoldEnded"] * 2 + ["Record"] * 3
+        assert await in_lots(records) == await balance(records) == 9_970
+        (row,) = await records.usage("acc", "2026-11-21", "2026-11-21")
+        assert (row.requests, row.micros) == (3, 30)
+
+    run(scenario)
+
+
 def test_an_ended_request_is_not_begun_again(run: Run) -> None:
     async def scenario(records: Records) -> None:
         await opened(records)
         ended = await release(records, await admit(records, draft("req_1")))
         standing = await records.look("acc", "req_1")
         with pytest.raises(Stale):
-            await records.begin(*decide(standing, draft("req_1", 50)))
+            await begin(records, *decide(standing, draft("req_1", 50)))
         assert await records.request("acc", "req_1") == ended
 
     run(scenario)
@@ -89,9 +157,9 @@ def test_two_holds_from_the_same_look_do_not_both_take_from_a_shard(run: Run) ->
     async def scenario(records: Records) -> None:
         await opened(records, micros=100)
         standing = await records.look("acc", None)
-        await records.begin(*decide(standing, draft("req_1")))
+        await begin(records, *decide(standing, draft("req_1")))
         with pytest.raises(Stale):
-            await records.begin(*decide(standing, draft("req_2")))
+            await begin(records, *decide(standing, draft("req_2")))
         assert await records.request("acc", "req_2") is None
         assert await in_lots(records) == 0
 
@@ -104,8 +172,12 @@ def test_a_guarded_shard_changes_its_version_even_where_it_stays_as_it_was(run: 
         standing = await records.look("acc", None)
         held, reservation = decide(standing, draft("req_1"))
         untouched = standing.shards[1 - held.hold.shard]
-        guarded = replace(reservation, shards=(*reservation.shards, untouched))
-        await records.begin(held, guarded)
+        guarded = replace(
+            reservation,
+            seen=(*reservation.seen, untouched),
+            shards=(*reservation.shards, untouched),
+        )
+        await begin(records, held, guarded)
         after = (await records.look("acc", None)).shards[untouched.index]
         assert after.version != untouched.version
         assert replace(after, version=untouched.version) == untouched

@@ -12,8 +12,7 @@ import pytest
 
 from shared.storage import PIECE_BYTES, BadName, Blob, Described, Missing, Storage
 from shared.storage.disk import Disk
-from shared.storage.gcs import Gcs
-from tests.emulators.storage import emulator_client, new_bucket
+from tests.emulators.storage import on_emulator
 
 ODD: tuple[str, ...] = (
     "",
@@ -39,7 +38,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
         backend: Storage = Disk(tmp_path)
     else:
         url: str = request.getfixturevalue("storage_emulator")
-        backend = Gcs(new_bucket(url), emulator_client(url))
+        backend = on_emulator(url)
     yield backend
     asyncio.run(backend.close())
 

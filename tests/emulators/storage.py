@@ -11,18 +11,67 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
+from urllib.parse import parse_qsl, urlsplit
 from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+
+# What else is used is imported there, for every run of the tests reads this file.
+if TYPE_CHECKING:
+    import aiohttp
+    import requests
+    from google.cloud import storage
+
+    from shared.storage.gcs import Gcs
 
 START_S = 10.0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request that went to the emulator. `line` is its method and path."""
+
+    line: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+def seen(url: str, patch: pytest.MonkeyPatch) -> list[Sent]:
+    """What goes to the emulator from here, as it goes: the store's own requests, each try of them,
+    and those of Google's client."""
+    import aiohttp
+    import requests
+
+    found: list[Sent] = []
+
+    def note(method: str | None, address: str, headers: Mapping[str, Any]) -> None:
+        if address.startswith(url):
+            parts = urlsplit(address)
+            lower = {name.lower(): str(value) for name, value in headers.items()}
+            found.append(Sent(f"{method} {parts.path}", dict(parse_qsl(parts.query)), lower))
+
+    ours, googles = aiohttp.ClientRequest.send, requests.Session.send
+
+    async def noted(request: aiohttp.ClientRequest, conn: Any) -> aiohttp.ClientResponse:
+        note(request.method, str(request.url), request.headers)
+        return await ours(request, conn)
+
+    def noted_too(
+        session: requests.Session, request: requests.PreparedRequest, **options: Any
+    ) -> requests.Response:
+        note(request.method, request.url or "", request.headers)
+        return googles(session, request, **options)
+
+    patch.setattr(aiohttp.ClientRequest, "send", noted)
+    patch.setattr(requests.Session, "send", noted_too)
+    return found
 
 
 @contextmanager
@@ -60,11 +109,22 @@ def storage_emulator() -> Iterator[str]:
 
 def emulator_client(url: str) -> storage.Client:
     """Google's client, anonymous, against the emulator."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
     return storage.Client(
         project="test",
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": url},
     )
+
+
+def on_emulator(url: str, bucket: str | None = None, **more: Any) -> Gcs:
+    """A store in a bucket of the emulator, or in an empty one."""
+    from shared.storage.gcs import Gcs
+    from shared.storage.gcs_session import Host
+
+    return Gcs(bucket or new_bucket(url), Host(url, account=None), **more)
 
 
 def new_bucket(url: str) -> str:

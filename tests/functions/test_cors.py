@@ -9,8 +9,8 @@ import httpx
 import pytest
 from functions_framework import aio
 
+import main
 from functions import http
-from functions.__main__ import functions
 from tests.darkroom import TEST_KEY, Darkroom, play
 
 PAGE = "https://app.example"
@@ -46,7 +46,7 @@ def assert_granted(answer: httpx.Response) -> None:
 
 def test_every_function_grants_a_preflight_without_a_key(tmp_path: Path) -> None:
     async def story(darkroom: Darkroom) -> None:
-        for name in functions():
+        for name in main.FUNCTIONS:
             assert_granted(await darkroom.client.options(f"/{name}", headers=ASKED))
             async with deployed(name) as function:
                 for path in ("/", f"/{name}", f"/{name}/of/any/path"):

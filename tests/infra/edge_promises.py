@@ -31,7 +31,7 @@ def paths_lead_to_public_functions(deployed: Deployed) -> Iterator[str]:
         yield "a function is not where its name says"
     for function in deployed.of("google_cloudfunctions2_function").values():
         name = function["build_config"][0]["entry_point"]
-        if name in vars(main) and f"/{function['name']}" not in _known_as(name):
+        if name in main.FUNCTIONS and f"/{function['name']}" not in _known_as(name):
             yield f"{name} does not answer at /{function['name']}"
         if function["location"] != group["region"]:
             yield f"{name} is in another region than who looks for it"

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
+import main
 from shared.body import GenerateBody
 from shared.records.firestore import INDEXES, TTL, UNINDEXED
 from shared.settings import Settings
@@ -31,6 +32,7 @@ OPTIONAL = {
     "K_REVISION",
     "K_SERVICE",
     "PORT",
+    "STORAGE_EMULATOR_HOST",
 }
 """Variables of shared/settings.py whose defaults are right in the cloud, or that Cloud Run sets."""
 ANYONE = {"allUsers", "allAuthenticatedUsers"}
@@ -95,11 +97,8 @@ def functions_run_as_themselves(deployed: Deployed) -> Iterator[str]:
 
 
 def functions_are_those_of_main(deployed: Deployed) -> Iterator[str]:
-    tree = ast.parse((ROOT / "main.py").read_text())
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    entry_points = {name.name for node in imports for name in node.names}
-    if set(deployed.functions()) != entry_points:
-        yield f"main.py has {sorted(entry_points)}, deployed are {sorted(deployed.functions())}"
+    if set(deployed.functions()) != set(main.FUNCTIONS):
+        yield f"main.py has {main.FUNCTIONS}, deployed are {sorted(deployed.functions())}"
     for address, function in deployed.of("google_cloudfunctions2_function").items():
         entry_point = function["build_config"][0]["entry_point"]
         if function["name"] != entry_point.replace("_", "-"):

@@ -20,6 +20,7 @@ from shared import errors
 from shared.domain import Endpoint, ImageRequest, Picture, Source, Turn, Usage
 from shared.providers import Done, Inline, Pending, Remote
 from shared.providers.registry import ADAPTERS
+from tests.providers.told import told
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 KEY = "provider-key"
@@ -142,7 +143,7 @@ def test_an_answer_means_exactly_this(adapter: str, case: Path) -> None:
         assert outcome == Pending(**expected["pending"])
         return
     assert isinstance(outcome, Done)
-    reply = json.loads(outcome.reply) if outcome.reply else None
+    reply = json.loads(said) if (said := told(outcome)) else None
     assert reply == expected.get("reply")
     assert {**asdict(outcome), "reply": None} == asdict(done(expected))
 

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from shared.domain import Endpoint, ImageRequest, Source, Turn
+from shared.domain import Endpoint, ImageRequest, Picture, Source, Turn
 from shared.errors import Internal
-from shared.providers import Done, gemini, imagen, mask
+from shared.providers import Done, Inline, gemini, imagen, mask
 
 ENDPOINT = Endpoint("https://provider.test/", "v1beta", "model-1", "provider-key", "x-goog-api-key")
 
@@ -96,7 +96,11 @@ def test_an_answer_comes_back_in_the_next_turn_with_its_signatures_unchanged() -
     answer = {"candidates": [{"content": {"role": "model", "parts": parts}}]}
     outcome = gemini.read(httpx.Response(200, json=answer))
     assert isinstance(outcome, Done)
-    turn = Turn("A bicycle", (), (), "gemini", ENDPOINT.wire_model, outcome.reply)
+    [inline] = outcome.images
+    assert isinstance(inline, Inline)
+    assert 0 in (outcome.reply or ())
+    picture = Picture(inline.data, "image/jpeg", 1, 1)
+    turn = Turn("A bicycle", (), (picture,), "gemini", ENDPOINT.wire_model, outcome.reply)
     contents = body(edit(turns=(turn,)))["contents"]
     assert contents[1] == {"role": "model", "parts": parts[1:]}
     assert json.dumps(contents[1]["parts"]) == json.dumps(parts[1:])

@@ -122,6 +122,12 @@ def decide(
     return replace(record, hold=reservation.hold), reservation
 
 
+async def begin(records: Records, held: Record, reservation: Reservation) -> Record:
+    """Begin one request alone."""
+    (begun,) = await records.begin([(held, reservation)])
+    return begun
+
+
 async def admit(records: Records, record: Record, at: datetime = NOW, seed: int = 0) -> Record:
     """Look, decide and begin, again for as long as others come first."""
     random, longest_s = Random(seed), 0.02
@@ -129,7 +135,7 @@ async def admit(records: Records, record: Record, at: datetime = NOW, seed: int 
         standing = await records.look(record.account_id, record.id)
         held, reservation = decide(standing, record, at, random.randrange(1 << 30))
         try:
-            return await records.begin(held, reservation)
+            return await begin(records, held, reservation)
         except Stale:
             await asyncio.sleep(random.uniform(0, longest_s))
             longest_s = min(0.5, 2 * longest_s)

@@ -18,6 +18,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud.firestore_v1.async_batch import AsyncWriteBatch
 
+from shared.admission import Admission
 from shared.domain import ApiKey, Notice
 from shared.errors import NotFound
 from shared.pacing import Meter
@@ -31,6 +32,7 @@ from tests.records.scene import (
     admit_batch,
     balance,
     batch_draft,
+    begin,
     decide,
     delivery,
     draft,
@@ -84,7 +86,7 @@ def test_a_request_takes_two_calls_to_admit_and_one_to_end(wire: Wire) -> None:
         standing = await records.look("acc", "req_1")
         held, reservation = decide(standing, draft("req_1", 9_000))
         assert len(reservation.shards) == 8
-        assert await wire.counted(records.begin(held, reservation)) == ["Commit"]
+        assert await wire.counted(begin(records, held, reservation)) == ["Commit"]
         running = await records.request("acc", "req_1")
         assert running is not None
         assert await wire.counted(settle(records, running, 40)) == ["Commit"]
@@ -155,7 +157,7 @@ def test_a_commit_without_an_answer_counts_once(
         standing = await records.look("acc", "req_1")
         held, reservation = decide(standing, draft("req_1"))
         wire.faults += [(status, received), (status, False)]
-        running = await records.begin(held, reservation)
+        running = await begin(records, held, reservation)
         assert await records.request("acc", "req_1") == running
         wire.faults += [(status, received), (status, False)]
         ended = await settle(records, running, 40)
@@ -172,15 +174,65 @@ def test_a_lost_answer_does_not_turn_anothers_write_into_ours(wire: Wire) -> Non
     async def scenario(records: Firestore) -> None:
         await opened(records)
         standing = await records.look("acc", "req_1")
-        running = await records.begin(*decide(standing, draft("req_1")))
+        running = await begin(records, *decide(standing, draft("req_1")))
         wire.faults.append((grpc.StatusCode.UNAVAILABLE, False))
         with pytest.raises(Stale):
-            await records.begin(*decide(standing, draft("req_1")))
+            await begin(records, *decide(standing, draft("req_1")))
         await settle(records, running, 40)
         wire.faults.append((grpc.StatusCode.UNAVAILABLE, False))
         with pytest.raises(HoldEnded):
             await settle(records, running, 40)
         assert await balance(records) == 9_960
+
+    run(wire, scenario)
+
+
+def test_what_comes_at_once_shares_a_call(wire: Wire) -> None:
+    async def scenario(records: Firestore) -> None:
+        await opened(records, shards=1)
+        names = [f"req_{n}" for n in range(5)]
+        looks = asyncio.gather(*(records.look("acc", name) for name in names))
+        assert await wire.counted(looks) == ["BatchGetDocuments"]
+        running = [await admit(records, draft(name)) for name in names]
+        late = await admit(records, draft("req_late"))
+        await settle(records, late, 1)
+        wire.faults.append((grpc.StatusCode.UNAVAILABLE, True))
+        ends = asyncio.gather(*(settle(records, one, 10) for one in running))
+        # The answer to the first is lost, so it is sent again, and what was written is looked at.
+        assert await wire.counted(ends) == ["Commit", "Commit", "BatchGetDocuments"]
+        assert await balance(records) == await in_lots(records) == 9_949
+        ended = await asyncio.gather(*(records.request("acc", name) for name in names))
+        assert [*ended] == [*await ends]
+
+    run(wire, scenario)
+
+
+def test_several_whose_answer_was_lost_are_begun_once(wire: Wire) -> None:
+    async def scenario(records: Firestore) -> None:
+        await opened(records, shards=1)
+        door = Admission(records, lambda: NOW, Random(0), records._sleep)
+        standing = await records.look("acc", None)
+        wire.faults.append((grpc.StatusCode.UNAVAILABLE, True))
+        drafts = [draft(f"req_{n}") for n in range(3)]
+        begun = await asyncio.gather(*(door.reserve(standing, one) for one in drafts))
+        assert [*await asyncio.gather(*(records.request("acc", r.id) for r in begun))] == begun
+        assert await in_lots(records) == 9_700
+
+    run(wire, scenario)
+
+
+def test_what_firestore_does_not_take_is_said_and_keeps_none_out(wire: Wire) -> None:
+    async def scenario(records: Firestore) -> None:
+        await opened(records, shards=1)
+        door = Admission(records, lambda: NOW, Random(0), records._sleep)
+        standing = await records.look("acc", None)
+        large = replace(draft("req_large"), prompt="x" * 1_100_000)
+        asked = [door.reserve(standing, one) for one in (draft("req_1"), large, draft("req_2"))]
+        first, refused, second = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(refused, ValueError)
+        assert await records.request("acc", "req_1") == first
+        assert await records.request("acc", "req_2") == second
+        assert await in_lots(records) == 9_800
 
     run(wire, scenario)
 

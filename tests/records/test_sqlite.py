@@ -6,15 +6,24 @@ import asyncio
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from random import Random
+from threading import Event
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from shared import ledger
+from shared.ledger import Lot, Shard, Standing
 from shared.records.sqlite import Sqlite
+from shared.records.sqlite_ledger import caught_up
 from shared.settings import BadSettings
 from tests.records.scene import (
     NOW,
+    account,
     admit,
     admit_batch,
     balance,
@@ -104,7 +113,7 @@ def test_what_is_due_is_found_by_an_index(tmp_path: Path) -> None:
         queries = [sql for sql in asked if sql.startswith("SELECT")]
         plans = [records._db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall() for sql in queries]
         await records.close()
-        return ["; ".join(step["detail"] for step in plan) for plan in plans]
+        return ["; ".join(detail for *_, detail in plan) for plan in plans]
 
     plans = asyncio.run(scenario())
     names = ["requests_open", "batches_due", "notices_due", "notices_due", "batches_newest"]
@@ -122,6 +131,92 @@ def test_a_commit_is_on_the_disk_before_it_returns(tmp_path: Path) -> None:
 
 
 _PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_writes_that_come_at_once_are_one_commit_in_which_each_fails_alone(tmp_path: Path) -> None:
+    async def scenario() -> list[str]:
+        records = Sqlite(tmp_path / "records.db")
+        await opened(records)
+        said, busy = list[str](), Event()
+        records._db.set_trace_callback(said.append)
+        records._thread.submit(busy.wait)
+        accounts = [account(name) for name in ("a", "acc", "b", "c")]
+        made = [asyncio.create_task(records.create_account(one)) for one in accounts]
+        looked = asyncio.create_task(records.look("acc", None))
+        await asyncio.sleep(0)
+        made[3].cancel()
+        busy.set()
+        results = await asyncio.gather(*made, return_exceptions=True)
+        assert [type(one) for one in results] == [
+            type(None),
+            ValueError,
+            type(None),
+            asyncio.CancelledError,
+        ]
+        assert (await looked).account.id == "acc"
+        records._db.set_trace_callback(None)
+        assert [one.id for one in await records.accounts()] == ["a", "acc", "b"]
+        await records.close()
+        return said
+
+    said = asyncio.run(scenario())
+    assert said.count("BEGIN IMMEDIATE") == 1
+    assert said.count("COMMIT") == 2
+
+
+def test_what_breaks_the_whole_transaction_is_told_to_all_in_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        records = Sqlite(tmp_path / "records.db")
+        await opened(records)
+        busy = Event()
+        records._thread.submit(busy.wait)
+
+        def broken() -> None:
+            # As a full disk does.
+            records._db.execute("ROLLBACK")
+            raise sqlite3.OperationalError
+
+        first = asyncio.create_task(records.create_account(account("a")))
+        second = asyncio.create_task(records._write(broken))
+        third = asyncio.create_task(records.create_account(account("b")))
+        await asyncio.sleep(0)
+        busy.set()
+        results = await asyncio.gather(first, second, third, return_exceptions=True)
+        assert [type(one) for one in results] == [sqlite3.OperationalError] * 3
+        assert [one.id for one in await records.accounts()] == ["acc"]
+        await records.create_account(account("a"))
+        await records.close()
+
+    asyncio.run(scenario())
+
+
+@given(
+    micros=st.lists(st.integers(0, 300), min_size=2, max_size=5),
+    charged=st.integers(0, 300),
+    days=st.integers(0, 40),
+)
+def test_a_hold_and_an_end_come_to_the_same_whichever_is_written_first(
+    micros: list[int], charged: int, days: int
+) -> None:
+    lots = {"old": Lot(400, NOW + timedelta(days=20)), "new": Lot(2_000, NOW + timedelta(days=90))}
+    standing, later = Standing(account(), (Shard(0, lots),)), NOW + timedelta(days=days)
+    first = ledger.reserve(standing, micros[0], NOW, Random(0))
+    seen = replace(standing, shards=first.shards)
+    posting = ledger.post(first.hold, min(charged, micros[0]))
+    shard = ledger.returned(first.shards[0], first.hold, posting)
+    wallet = seen
+    for one in micros[1:]:
+        taken = ledger.reserve(wallet, one, later, Random(0))
+        shard = caught_up(taken.shards[0], taken.seen[0], shard)
+        wallet = replace(wallet, shards=taken.shards)
+    after = ledger.returned(wallet.shards[0], first.hold, posting)
+    assert _told(shard) == _told(after)
+
+
+def _told(shard: Shard) -> Shard:
+    """A shard without what counts nothing."""
+    lots = {grant: lot for grant, lot in shard.lots.items() if lot.micros}
+    return replace(shard, lots=lots, spent={m: used for m, used in shard.spent.items() if used})
 
 
 def test_several_may_make_the_same_file_at_once(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def running(*options: str, kill: bool = False) -> Iterator[str]:
+def running(*options: str, kill: bool = False, module: str = "shared.sandbox") -> Iterator[str]:
     """Its address, once it takes connections. In the end it is asked to stop, or killed."""
-    command = [sys.executable, "-m", "shared.sandbox", "--port", "0", *options]
+    command = [sys.executable, "-m", module, "--port", "0", *options]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None

@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import httpx
 import pytest
-import requests
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -24,9 +23,14 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as library
 from google.oauth2 import service_account
 
+from shared import app as root
+from shared.settings import Settings
 from shared.storage import PIECE_BYTES, Ticket
-from shared.storage.gcs import Gcs, signing
-from tests.emulators.storage import emulator_client, new_bucket
+from shared.storage import gcs as gcs_module
+from shared.storage.gcs import Gcs
+from shared.storage.gcs_client import signing
+from shared.storage.gcs_session import Host
+from tests.emulators.storage import Sent, emulator_client, new_bucket, on_emulator, seen
 
 pytestmark = pytest.mark.emulator
 
@@ -40,22 +44,22 @@ def key() -> rsa.RSAPrivateKey:
 
 
 @pytest.mark.parametrize("size", [1_000, 9 * 1024 * 1024])
-def test_writing_and_reading_cost_one_request_each(storage_emulator: str, size: int) -> None:
-    client = emulator_client(storage_emulator)
+def test_writing_and_reading_cost_one_request_each(
+    storage_emulator: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bucket = new_bucket(storage_emulator)
-    sent: list[str] = []
-    client._http.hooks["response"].append(lambda r, *_, **__: sent.append(_line(r.request)))
+    sent = seen(storage_emulator, monkeypatch)
     post = f"POST /upload/storage/v1/b/{bucket}/o"
     # The XML API's path: only its answers carry the labels, whatever the emulator does.
     read, missing = f"GET /{bucket}/a/0", f"GET /{bucket}/a/1"
     data = b"x" * size
 
     async def scenario() -> None:
-        gcs = Gcs(bucket, client)
+        gcs = on_emulator(storage_emulator, bucket)
         assert await gcs.put("a/0", data, "image/png", {"route": "r"})
-        assert sent == [post]
+        assert lines(sent) == [post]
         blob = await gcs.get("a/0")
-        assert sent == [post, read]
+        assert lines(sent) == [post, read]
         assert blob is not None
         assert (len(blob.data), blob.content_type, blob.labels) == (
             size,
@@ -63,34 +67,11 @@ def test_writing_and_reading_cost_one_request_each(storage_emulator: str, size: 
             {"route": "r"},
         )
         assert await gcs.get("a/1") is None
-        assert sent == [post, read, missing]
+        assert not await gcs.put("a/0", data, "image/png", {"route": "r"})
         await gcs.close()
 
     asyncio.run(scenario())
-    assert sent == [post, read, missing]
-
-
-def test_a_write_says_what_it_is_and_what_it_expects(storage_emulator: str) -> None:
-    client = emulator_client(storage_emulator)
-    seen: list[Any] = []
-    client._http.hooks["response"].append(lambda r, *_, **__: seen.append(r.request))
-
-    async def scenario() -> None:
-        gcs = Gcs(new_bucket(storage_emulator), client)
-        await gcs.put("a/0", b"abc", "image/png", {"route": "r"})
-        await gcs.close()
-
-    asyncio.run(scenario())
-    query = dict(parse_qsl(urlsplit(seen[0].url).query))
-    assert query["uploadType"] == "multipart"
-    assert query["ifGenerationMatch"] == "0"
-    facts = json.loads(seen[0].body.split(b"\r\n\r\n")[1].split(b"\r\n")[0])
-    assert facts == {
-        "name": "a/0",
-        "metadata": {"route": "r"},
-        "cacheControl": "private, max-age=31536000, immutable",
-        "crc32c": "Nks/tw==",
-    }
+    assert lines(sent) == [post, read, missing, post]
 
 
 def test_what_was_uploaded_as_gzip_is_not_unfolded(storage_emulator: str) -> None:
@@ -101,37 +82,41 @@ def test_what_was_uploaded_as_gzip_is_not_unfolded(storage_emulator: str) -> Non
     blob.upload_from_string(packed, content_type="image/png")
 
     async def scenario() -> None:
-        gcs = Gcs(name, client)
+        gcs = on_emulator(storage_emulator, name)
         found = await gcs.get("a")
         assert found is not None
         assert found.data == packed
+        assert b"".join([piece async for piece in gcs.stream("a")]) == packed
         await gcs.close()
 
     asyncio.run(scenario())
 
 
-def test_the_client_is_made_from_the_environment(
+def test_the_store_is_made_from_the_environment(
     storage_emulator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bucket = new_bucket(storage_emulator)
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage_emulator)
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
+    async def one() -> AsyncIterator[bytes]:
+        yield b"y"
 
     async def scenario() -> None:
-        gcs = Gcs(bucket)
+        gcs = root.build(Settings.from_env(), signs=False).storage
         assert await gcs.put("a", b"x", "image/png", {})
-        assert await gcs.list("") == ("a",)
+        assert await gcs.put_stream("b", one(), "image/png", {})
+        assert await gcs.list("") == ("a", "b")
         await gcs.close()
 
+    monkeypatch.setenv("DARKROOM_BUCKET", new_bucket(storage_emulator))
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage_emulator)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
     asyncio.run(scenario())
 
 
 def test_a_store_that_was_never_used_connects_to_nothing() -> None:
-    asyncio.run(Gcs("nowhere").close())
+    asyncio.run(Gcs("nowhere", Host()).close())
 
 
 def test_credentials_that_cannot_sign_give_no_ticket(storage_emulator: str) -> None:
-    gcs = Gcs(new_bucket(storage_emulator), emulator_client(storage_emulator))
+    gcs = on_emulator(storage_emulator)
     assert asyncio.run(_ticket(gcs)) is None
     assert signing(AnonymousCredentials(), None) is None
 
@@ -176,7 +161,7 @@ def test_a_ticket_takes_the_upload(storage_emulator: str, key: rsa.RSAPrivateKey
     assert answer.status_code == 200
 
     async def scenario() -> None:
-        reader = Gcs(bucket, emulator_client(storage_emulator))
+        reader = on_emulator(storage_emulator, bucket)
         assert await reader.list("uploads/acc/upl_1/") == ("uploads/acc/upl_1/photo.png",)
         blob = await reader.get("uploads/acc/upl_1/photo.png")
         assert blob is not None
@@ -194,7 +179,7 @@ def test_uploads_lie_in_a_bucket_of_their_own(storage_emulator: str) -> None:
     client = emulator_client(storage_emulator)
 
     async def scenario() -> None:
-        gcs = Gcs(images, client, uploads_bucket=uploads)
+        gcs = on_emulator(storage_emulator, images, uploads_bucket=uploads)
         for name in ("images/req_1/0", "uploads/acc/upl_1/a.png"):
             assert await gcs.put(name, b"x", "image/png", {})
             assert await gcs.get(name) is not None
@@ -210,44 +195,65 @@ def test_uploads_lie_in_a_bucket_of_their_own(storage_emulator: str) -> None:
     asyncio.run(scenario())
 
 
-def test_a_write_in_pieces_expects_that_nothing_is_there(storage_emulator: str) -> None:
-    client, bucket = emulator_client(storage_emulator), new_bucket(storage_emulator)
-    sent: list[str] = []
-    client._http.hooks["response"].append(lambda r, *_, **__: sent.append(r.request.url))
+def test_a_write_in_pieces_expects_that_nothing_is_there(
+    storage_emulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = seen(storage_emulator, monkeypatch)
 
     async def one() -> AsyncIterator[bytes]:
         yield b"x"
 
     async def scenario() -> None:
-        gcs = Gcs(bucket, client)
+        gcs = on_emulator(storage_emulator, bucket)
         assert await gcs.put_stream("uploads/a", one(), "text/plain", {})
         await gcs.close()
 
+    bucket = new_bucket(storage_emulator)
+    sent.clear()
     asyncio.run(scenario())
-    begun = dict(parse_qsl(urlsplit(sent[1]).query))
-    assert (begun["uploadType"], begun["ifGenerationMatch"]) == ("resumable", "0")
+    assert (sent[1].query["uploadType"], sent[1].query["ifGenerationMatch"]) == ("resumable", "0")
 
 
-def test_a_large_object_is_read_in_a_request_for_each_piece(storage_emulator: str) -> None:
-    client, bucket = emulator_client(storage_emulator), new_bucket(storage_emulator)
-    sent: list[tuple[str, str]] = []
-    client._http.hooks["response"].append(
-        lambda r, *_, **__: sent.append((_line(r.request), r.request.headers.get("range", "")))
-    )
+def test_a_large_object_is_read_in_a_request_for_each_piece(
+    storage_emulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = new_bucket(storage_emulator)
+    sent = seen(storage_emulator, monkeypatch)
 
-    async def scenario() -> None:
-        gcs = Gcs(bucket, client)
+    async def scenario() -> str:
+        gcs = on_emulator(storage_emulator, bucket)
         await gcs.put("a", b"x" * (PIECE_BYTES + 1), "text/plain", {})
+        described = await gcs.describe("a")
+        assert described is not None
         sent.clear()
         assert len([piece async for piece in gcs.stream("a")]) == 2
         await gcs.close()
+        return described.generation
+
+    generation = asyncio.run(scenario())
+    assert lines(sent) == [f"GET /{bucket}/a"] * 2
+    assert [one.query for one in sent] == [{}, {"generation": generation}]
+    assert [one.headers["range"] for one in sent] == [
+        f"bytes=0-{PIECE_BYTES - 1}",
+        f"bytes={PIECE_BYTES}-{2 * PIECE_BYTES - 1}",
+    ]
+
+
+def test_a_long_list_comes_by_its_pages(
+    storage_emulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gcs_module, "PAGE", 2)
+
+    async def scenario() -> None:
+        gcs = on_emulator(storage_emulator)
+        names = tuple(f"a/{n}" for n in range(5))
+        await asyncio.gather(*(gcs.put(name, b"x", "text/plain", {}) for name in names))
+        sent = seen(storage_emulator, monkeypatch)
+        assert await gcs.list("a/") == names
+        assert len(sent) == 3
+        await gcs.close()
 
     asyncio.run(scenario())
-    read = f"GET /{bucket}/a"
-    assert sent == [
-        (read, f"bytes=0-{PIECE_BYTES - 1}"),
-        (read, f"bytes={PIECE_BYTES}-{2 * PIECE_BYTES - 1}"),
-    ]
 
 
 def test_a_machine_without_a_key_signs_through_iam(
@@ -260,7 +266,8 @@ def test_a_machine_without_a_key_signs_through_iam(
     client = library.Client(
         project="test", credentials=credentials, client_options={"api_endpoint": storage_emulator}
     )
-    ticket = asyncio.run(_ticket(Gcs(bucket, client)))
+    gcs = on_emulator(storage_emulator, bucket, client=client)
+    ticket = asyncio.run(_ticket(gcs))
     assert ticket is not None
     verify(ticket, key.public_key())
     assert EMAIL in ticket.url.replace("%40", "@")
@@ -270,8 +277,9 @@ def test_a_machine_without_a_key_signs_through_iam(
     assert all("cloud-platform" in url for url in asked)
 
 
-def _line(request: requests.PreparedRequest) -> str:
-    return f"{request.method} {urlsplit(request.url or '').path}"
+def lines(sent: list[Sent]) -> list[str]:
+    """The methods and paths."""
+    return [one.line for one in sent]
 
 
 async def _ticket(gcs: Gcs, labels: dict[str, str] | None = None) -> Ticket | None:
@@ -295,7 +303,8 @@ def _signing_gcs(url: str, bucket: str, key: rsa.RSAPrivateKey) -> Gcs:
     }
     credentials = service_account.Credentials.from_service_account_info(info)
     endpoint = {"api_endpoint": url}
-    return Gcs(bucket, library.Client("test", credentials=credentials, client_options=endpoint))
+    client = library.Client("test", credentials=credentials, client_options=endpoint)
+    return on_emulator(url, bucket, client=client)
 
 
 def verify(ticket: Ticket, public_key: rsa.RSAPublicKey) -> None:
