@@ -50,6 +50,7 @@ _NOT_SENT = (
     httpx.PoolTimeout,
     httpx.ProxyError,
     httpx.LocalProtocolError,
+    httpx.UnsupportedProtocol,
 )
 
 

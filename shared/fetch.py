@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import httpx
 
+from shared.connections import Connections
 from shared.errors import InvalidRequest, PayloadTooLarge
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -248,10 +250,10 @@ class Fetcher:
         return bytes(body)
 
 
-def open_transport() -> httpx.AsyncHTTPTransport:
-    """A transport for pinned requests. No connection is kept: the pool goes by address, and two
-    hosts at one address must not share one's TLS session."""
-    return httpx.AsyncHTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
+def open_transport(tls: ssl.SSLContext | None = None) -> Connections:
+    """A transport for pinned requests. No connection is kept: two hosts at one address must not
+    share one's TLS session."""
+    return Connections(keep=False, tls=tls)
 
 
 def _port(target: httpx.URL) -> int:

@@ -150,10 +150,9 @@ async def _admit(app: App, ask: Ask, request_id: str, deadline: float) -> Admitt
     if request.sources or request.turns:
         # What a picture's shape is taken from is at hand now.
         quote = pricing.quote(request, routes, app.catalogue, test=caller.test)
-    draft = _draft(app, ask, request_id, routes, quote)
-    pictured = bool(request.sources or request.mask)
-    key = await apart.run(not pictured, cache.key, request, routes[0], caller)
-    draft = replace(draft, cache_key=key)
+    bare = not (request.sources or request.mask)
+    key = await apart.run(bare, cache.key, request, routes[0], caller)
+    draft = _draft(app, ask, request_id, (routes, quote, key))
     doors = request.providers or tuple(app.catalogue.providers)
     earlier = await cache.find(app, draft, doors) if request.cache else None
     if earlier is not None:
@@ -237,9 +236,11 @@ def _done(answer: Answer) -> asyncio.Future[Answer]:
     return future
 
 
-def _draft(app: App, ask: Ask, request_id: str, routes: tuple[Route, ...], quote: Quote) -> Record:
+def _draft(
+    app: App, ask: Ask, request_id: str, planned: tuple[tuple[Route, ...], Quote, str]
+) -> Record:
     """The record of a request about to be admitted; its hold is still empty."""
-    now, request = app.clock(), ask.request
+    now, request, (routes, quote, cache_key) = app.clock(), ask.request, planned
     longest_s = max(app.catalogue.providers[r.provider].timeout_s for r in routes)
     lease = timedelta(seconds=request.timeout_s + longest_s + work.MARGIN_S)
     return Record(
@@ -259,6 +260,7 @@ def _draft(app: App, ask: Ask, request_id: str, routes: tuple[Route, ...], quote
         lease_until=now + (queued.PATIENCE if ask.deferred else lease),
         n=request.n,
         idempotency_key=ask.idempotency_key,
+        cache_key=cache_key,
         previous_request_id=request.previous_request_id,
         surface=ask.surface,
         metadata=request.metadata,

@@ -93,6 +93,8 @@ def start(level: str, source: Source, secrets: Sequence[str] = ()) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Line(source, secrets))
     logging.captureWarnings(True)
+    # Nobody is told of them, and to find them out costs as much as the rest of a line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.root.handlers = [handler]
     logging.root.setLevel("WARNING")
     _LOGGER.setLevel(level)
@@ -113,7 +115,7 @@ def about(subject: str, traceparent: str | None) -> Iterator[None]:
 def event(name: str, *, severity: str = "INFO", **fields: object) -> None:
     """Say that something happened: `name` in the field's words ("request.ended")."""
     short = {k: v[:_LARGEST_FIELD] if isinstance(v, str) else v for k, v in fields.items()}
-    level = logging.getLevelNamesMapping()[severity]
+    level: int = getattr(logging, severity)
     _LOGGER.log(level, name, extra={"fields": {"event": name, **short}})
 
 

@@ -44,14 +44,10 @@ async def settle(
         # Too few pictures are nobody's to have again.
         cache_key=record.cache_key if len(images) >= record.n else None,
         completed_at=app.clock(),
+        text=result.text if result else record.text,
+        usage=replace(result.usage, images=len(images)) if result else record.usage,
+        attempts=result.attempts if result else record.attempts,
     )
-    if result is not None:
-        ended = replace(
-            ended,
-            text=result.text,
-            usage=replace(result.usage, images=len(images)),
-            attempts=result.attempts,
-        )
     try:
         ended = await _finished(app, ended)
     except HoldEnded:

@@ -73,7 +73,7 @@ class Provider(Row):
     sandbox: Name
     timeout_s: Number = Field(gt=0)
     rpm: Positive | None = None
-    in_flight: Positive = 200
+    in_flight: Positive = 1000
     free: Allowance | None = None
     daily_usd: Micros | None = None
     credit_usd: Micros | None = None

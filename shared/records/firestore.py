@@ -33,7 +33,7 @@ from shared.pacing import Meter
 from shared.records import Page, RequestFilter, Stale, documents
 from shared.records.firestore_batches import FirestoreBatches
 from shared.records.firestore_database import READ, Conflict, version_of
-from shared.records.firestore_ends import FirestoreEnds, document_of
+from shared.records.firestore_ends import FirestoreEnds, changes_of, document_of
 from shared.records.firestore_ledger import path
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -229,7 +229,7 @@ class Firestore(FirestoreBatches, FirestoreEnds):
 
     async def advance(self, record: Record) -> Record:
         documents.check_open(record)
-        ref, document = self._request_ref(record.id), document_of(record)
+        ref, document = self._request_ref(record.id), changes_of(record)
         try:
             return replace(record, version=await self._written(ref, document, record.version))
         except Conflict as error:
@@ -267,7 +267,7 @@ class Firestore(FirestoreBatches, FirestoreEnds):
         return _to_record(found[0]) if found else None
 
     async def delete_request(self, record: Record) -> None:
-        ref, document = self._request_ref(record.id), document_of(documents.tombstone(record))
+        ref, document = self._request_ref(record.id), changes_of(documents.tombstone(record))
         try:
             await self._written(ref, document, record.version)
         except Conflict as error:

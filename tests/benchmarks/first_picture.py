@@ -6,8 +6,8 @@ One start of each after the other, round by round, so that what else the machine
 alike; a start of each goes before, which fills its bytecode, and does not count. Each is started
 twice a round: asked for a picture as soon as it listens, and left alone. `cpu` is processor time
 up to the picture, which a busy machine changes less. Memory is that of a process and its children:
-`rss` added up, `pss` with what they share counted once. A gateway that
-does not start is named with what it said. Prints JSON, then a table. Linux only.
+`rss` added up, `pss` with what they share counted once. A gateway that does not start is named with
+what it said. Prints JSON, then a table. Linux only.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ PATHS = {
 """What is asked of each image function."""
 ALL = "all functions"
 FIGURES = (
-    "listens_ms", "picture_ms", "cpu_ms", "idle_rss_mb", "idle_pss_mb", "used_rss_mb", "used_pss_mb",
+    "listens_ms", "picture_ms", "cpu_ms",
+    "idle_rss_mb", "idle_pss_mb", "used_rss_mb", "used_pss_mb",
 )  # fmt: skip
 Gateway = Callable[[], AbstractContextManager[Target]]
 """Starts one, which listens and was asked for nothing yet. Raises NotStarted."""

@@ -27,7 +27,7 @@ def _session() -> aiohttp.ClientSession:
     return _SESSIONS[0]
 
 
-@functions_framework.aio.http
+@functions_framework.aio.http  # type: ignore[untyped-decorator] # of no type
 async def floor(request: Request) -> Response:
     """The deployed function."""
     asked = orjson.loads(await request.body())

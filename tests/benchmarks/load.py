@@ -179,9 +179,10 @@ class _Load:
 async def _run(ask: Ask, requests: int, connections: int, timeout_s: float) -> Outcome:
     load = _Load(requests, connections)
     loop, where = asyncio.get_running_loop(), urlsplit(ask.url)
+    host, port = where.hostname or "127.0.0.1", where.port or 80
     begun = time.perf_counter()
     opened = [
-        loop.create_connection(lambda: _Connection(ask, load), where.hostname, where.port)
+        loop.create_connection(lambda: _Connection(ask, load), host, port)
         for _ in range(connections)
     ]
     transports = [transport for transport, _ in await asyncio.gather(*opened)]

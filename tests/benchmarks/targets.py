@@ -137,25 +137,32 @@ class Target:
     name: str
     ask: Ask
     process: Process | None = None
+    pictures: Path | None = None
+    """Where it stores them, if it does."""
+    waits: bool = False
+    """Whether it is asked what hundreds of waits cost."""
 
 
 @contextmanager
 def upstream(folder: Path) -> Iterator[str]:
     """The address of an upstream, for the length of a block."""
+    with upstream_process(folder) as (address, _):
+        yield address
+
+
+@contextmanager
+def upstream_process(folder: Path) -> Iterator[tuple[str, Process]]:
+    """The same, and its process."""
     port = free_port()
     command = [sys.executable, "-m", "tests.benchmarks.upstream", "--port", str(port)]
-    process = Process(command, {}, folder / "upstream.txt")
-    try:
-        process.until_listening(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.end()
+    with _serving("upstream", command, {}, port, folder) as process:
+        yield f"http://127.0.0.1:{port}", process
 
 
 def direct(address: str) -> list[Target]:
     """The upstream, asked as OpenAI and as Google."""
     return [
-        Target("upstream", _openai(f"{address}/v1", "gpt-image-1", {})),
+        Target("upstream", _openai(f"{address}/v1", "gpt-image-1", {}), waits=True),
         Target("upstream, as Google", _gemini(f"{address}/v1beta", {})),
     ]
 
@@ -179,19 +186,16 @@ def darkroom(address: str, folder: Path) -> Iterator[list[Target]]:
     body = {"model": OPENAI_MODEL, "prompt": PROMPT}
     inline = json.dumps({**body, "delivery": "b64_json"}).encode()
     with _serving("darkroom", [sys.executable, "-m", "functions"], env, port, folder) as process:
+        asks = {
+            "openai": _openai(f"{url}/openai/v1", OPENAI_MODEL, auth),
+            "gemini": _gemini(f"{url}/gemini/v1beta", auth),
+            "native": Ask(f"{url}/generate", json.dumps(body).encode(), auth, 200),
+            "native b64": Ask(f"{url}/generate", inline, auth, PICTURE_BYTES),
+        }
+        pictures = data / "objects" / "images"
         targets = [
-            Target("darkroom, openai", _openai(f"{url}/openai/v1", OPENAI_MODEL, auth), process),
-            Target("darkroom, gemini", _gemini(f"{url}/gemini/v1beta", auth), process),
-            Target(
-                "darkroom, native",
-                Ask(f"{url}/generate", json.dumps(body).encode(), auth, 200),
-                process,
-            ),
-            Target(
-                "darkroom, native b64",
-                Ask(f"{url}/generate", inline, auth, PICTURE_BYTES),
-                process,
-            ),
+            Target(f"darkroom, {name}", ask, process, pictures, waits=name == "openai")
+            for name, ask in asks.items()
         ]
         _check(targets)
         yield targets
@@ -218,7 +222,7 @@ def litellm(address: str, folder: Path, asked: bool = True) -> Iterator[list[Tar
     env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "127.0.0.1"}
     with _serving("litellm", command, env, port, folder) as process:
         url = f"http://127.0.0.1:{port}/v1"
-        targets = [Target("litellm", _openai(url, "gpt-image-1", auth), process)]
+        targets = [Target("litellm", _openai(url, "gpt-image-1", auth), process, waits=True)]
         _check(targets if asked else [])
         yield targets
 
@@ -237,7 +241,7 @@ def portkey(address: str, folder: Path, asked: bool = True) -> Iterator[list[Tar
     }
     with _serving("portkey", command, {"NODE_ENV": "production"}, port, folder) as process:
         url = f"http://127.0.0.1:{port}/v1"
-        targets = [Target("portkey", _openai(url, "gpt-image-1", headers), process)]
+        targets = [Target("portkey", _openai(url, "gpt-image-1", headers), process, waits=True)]
         _check(targets if asked else [])
         yield targets
 
@@ -259,7 +263,8 @@ def floor(address: str, folder: Path) -> Iterator[list[Target]]:
     }
     with _serving("floor", command, env, port, folder) as process:
         url = f"http://127.0.0.1:{port}/v1"
-        targets = [Target("floor that stores", _openai(url, "gpt-image-1", {}), process)]
+        ask = _openai(url, "gpt-image-1", {})
+        targets = [Target("floor that stores", ask, process, pictures, waits=True)]
         _check(targets)
         yield targets
 
