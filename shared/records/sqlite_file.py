@@ -144,7 +144,7 @@ def _do_one(db: sqlite3.Connection, work: _Work, *, alone: bool) -> None:
         # Some errors, a full disk for one, have ended the transaction with all that was in it.
         if alone or not db.in_transaction:
             raise
-        pass
+        db.execute("ROLLBACK TO one")
     if not alone:
         db.execute("RELEASE one")
 

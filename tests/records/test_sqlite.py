@@ -174,7 +174,7 @@ def test_what_breaks_the_whole_transaction_is_told_to_all_in_it(tmp_path: Path) 
         def broken() -> None:
             # As a full disk does.
             records._db.execute("ROLLBACK")
-            raise sqlite3.OperationalError
+            raise sqlite3.OperationalError("the disk is full")
 
         first = asyncio.create_task(records.create_account(account("a")))
         second = asyncio.create_task(records._write(broken))
@@ -182,7 +182,7 @@ def test_what_breaks_the_whole_transaction_is_told_to_all_in_it(tmp_path: Path) 
         await asyncio.sleep(0)
         busy.set()
         results = await asyncio.gather(first, second, third, return_exceptions=True)
-        assert [type(one) for one in results] == [sqlite3.OperationalError] * 3
+        assert [str(one) for one in results] == ["the disk is full"] * 3
         assert [one.id for one in await records.accounts()] == ["acc"]
         await records.create_account(account("a"))
         await records.close()
