@@ -222,8 +222,11 @@ class Exchange:
 
     async def _upload(self, call: Call, errand: Errand) -> Call:
         """Put sources that are too large for the body where the provider keeps files."""
+        uploads = call.adapter.uploads(call.request, call.endpoint)
+        if not uploads:
+            return call
         sources = list(call.request.sources)
-        for upload in call.adapter.uploads(call.request, call.endpoint):
+        for upload in uploads:
             source, files = sources[upload.source], upload.files
             opened = await self._send(upload.start, call.account, errand)
             sending = files.send(opened, source.data, call.endpoint)
@@ -242,13 +245,16 @@ class Exchange:
         that is of no use does not take the others with it."""
         # What a provider, or a prompt, adds to that is not worth our memory.
         images = done.images[: call.request.n + GIFTS]
+        remote = [image for image in images if isinstance(image, Remote)]
         got = await asyncio.gather(
-            *(self._bytes(image, call, errand) for image in images), return_exceptions=True
+            *(self._fetched(image, call, errand) for image in remote), return_exceptions=True
         )
         for fault in got:
             if isinstance(fault, BaseException) and not isinstance(fault, DarkroomError):
                 raise fault
-        files = [data for data in got if isinstance(data, bytes)]
+        fetched = iter(got)
+        both = [image.data if isinstance(image, Inline) else next(fetched) for image in images]
+        files = [data for data in both if isinstance(data, bytes)]
         measure = glb.measure if call.request.operation == "three_d" else pixels.measure
         seen = await asyncio.to_thread(lambda: [measure(data) for data in files])
         pictures = tuple(picture for picture in seen if picture is not None)
@@ -260,10 +266,8 @@ class Exchange:
             raise error
         return Answer(pictures, done)
 
-    async def _bytes(self, image: Inline | Remote, call: Call, errand: Errand) -> bytes:
+    async def _fetched(self, image: Remote, call: Call, errand: Errand) -> bytes:
         """A picture's bytes. Raises DarkroomError."""
-        if isinstance(image, Inline):
-            return image.data
         for tried in range(1, DOWNLOADS + 1):
             try:
                 return await self._download(image, call, errand)

@@ -184,9 +184,12 @@ async def _enqueued(app: App, record: Record, request: ImageRequest) -> Answer:
 
 async def _loaded(app: App, ask: Ask, deadline: float) -> ImageRequest:
     """The request with its images at hand, within the caller's time."""
+    asked = ask.request
+    if not (asked.refs or asked.mask_ref or asked.previous_request_id):
+        return asked
     try:
         async with asyncio.timeout_at(deadline):
-            return await sources.load(ask.request, app.loader(ask.caller))
+            return await sources.load(asked, app.loader(ask.caller))
     except TimeoutError as error:
         raise InvalidRequest(
             "The images could not be loaded within timeout_s. Nothing was begun.",

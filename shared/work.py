@@ -100,10 +100,12 @@ async def _finish(
     app: App, record: Record, request: ImageRequest, routes: tuple[Route, ...], errand: Errand
 ) -> Answer:
     noted = Progress(app, record)
-    if record.deferred:
-        errand = replace(errand, tried=noted.tried)
     try:
-        result = await noted.during(app.transport.run(request, routes, errand))
+        if record.deferred:
+            errand = replace(errand, tried=noted.tried)
+            result = await noted.during(app.transport.run(request, routes, errand))
+        else:
+            result = await app.transport.run(request, routes, errand)
     except Parked as parked:
         return await _put_down(app, noted.record, parked)
     except Exception as crash:
