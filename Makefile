@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test unit bench tour check deploy smoke format lint types lock
+.PHONY: help setup run test unit bench peers tour check deploy smoke format lint types lock
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,9 +39,20 @@ test: $(VENV)/tools $(VENV)/checkov/tools ## every test
 unit: $(VENV)/tools ## the quick tests, which need nothing but this process
 	@$(BIN)/python -m pytest --ignore tests/wire -m "not browser and not emulator and not infra and not load and not pictures and not process and not thorough"
 
-bench: $(VENV)/tools ## measure cold starts, and batches: memory, times, writes to Firestore (8 GB of disk, some minutes)
-	@$(BIN)/python -m tests.benchmarks.cold_start
-	@$(BIN)/python -m tests.benchmarks.batches
+# Others to be measured beside: hundreds of packages, each in a place of its own.
+$(VENV)/peers/installed: tests/benchmarks/peers.txt tests/benchmarks/peers.json
+	@$(PYTHON) -m venv $(VENV)/peers/litellm
+	@$(VENV)/peers/litellm/bin/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/peers.txt
+	@mkdir -p $(VENV)/peers/portkey && cp tests/benchmarks/peers.json $(VENV)/peers/portkey/package.json
+	@cd $(VENV)/peers/portkey && npm install --no-fund --no-audit --silent
+	@touch $@
+
+peers: $(VENV)/peers/installed ## install the gateways that `make bench` measures beside ours (1 GB)
+
+BENCH ?= gateway steps first_picture cold_start round_trips storage hot_account growth batches
+
+bench: $(VENV)/tools ## measure: BENCH="gateway steps" for some of it; all takes an hour and 8 GB of disk
+	@for one in $(BENCH); do $(BIN)/python -m tests.benchmarks.$$one || exit 1; done
 
 tour: $(VENV)/tools ## make the pictures of the README and docs/studio.md from the real page
 	@$(BIN)/python -m tests.browser.tour
