@@ -64,6 +64,7 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self._db = _opened(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self._summoned = False
         self._waiting: deque[_Work] = deque()
 
     async def close(self) -> None:
@@ -98,11 +99,19 @@ class SqliteFile:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Work(call, writes, loop, future))
-        self._thread.submit(self._do_what_waits)
+        self._summon()
         return await future
 
+    def _summon(self) -> None:
+        """Have the thread look at what waits, unless it is about to."""
+        if not self._summoned:
+            self._summoned = True
+            self._thread.submit(self._do_what_waits)
+
     def _do_what_waits(self) -> None:
-        """Everything that has come by now; nothing where an earlier turn has done it."""
+        """Everything that has come by now, as much of it as one transaction should have."""
+        # Before the first look: what comes after it summons anew.
+        self._summoned = False
         some: list[_Work] = []
         while self._waiting and len(some) < _MOST_AT_ONCE:
             work = self._waiting.popleft()
@@ -114,6 +123,8 @@ class SqliteFile:
             if alike:
                 _do(self._db, alike, "BEGIN IMMEDIATE" if writes else "BEGIN")
                 _resolve(alike)
+        if self._waiting:
+            self._summon()
 
 
 def _do(db: sqlite3.Connection, some: Sequence[_Work], begin: str) -> None:

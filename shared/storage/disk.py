@@ -25,6 +25,7 @@ from shared.storage import (
 )
 
 _LENGTH_BYTES = 4
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class Disk:
@@ -33,7 +34,8 @@ class Disk:
 
     A write is finished and flushed under another name first and then linked to its own, which the
     file system does once: of two writers one loses, and a process killed in between leaves no
-    object, at most a file in `root`/unfinished.
+    object, at most a file in `root`/unfinished. Every call of the system lets another thread in and
+    waits for its turn again, so there are few.
     """
 
     def __init__(self, root: Path) -> None:
@@ -55,7 +57,7 @@ class Disk:
         draft = await asyncio.to_thread(self._draft)
         try:
             async for piece in pieces:
-                await asyncio.to_thread(draft.file.write, piece)
+                await asyncio.to_thread(draft.write, piece)
             return await asyncio.to_thread(draft.finish, path, _facts(content_type, labels))
         finally:
             await asyncio.to_thread(draft.discard)
@@ -101,19 +103,20 @@ class Disk:
         return None
 
     def _write_once(self, path: Path, data: bytes, facts: bytes) -> bool:
-        if path.is_file():
-            return False
         draft = self._draft()
         try:
-            draft.file.write(data)
+            draft.write(data)
             return draft.finish(path, facts)
         finally:
             draft.discard()
 
     def _draft(self) -> _Draft:
-        self._unfinished.mkdir(parents=True, exist_ok=True)
         path = self._unfinished / uuid4().hex
-        return _Draft(path, path.open("xb"))
+        try:
+            return _Draft(path, os.open(path, _NEW, 0o666))
+        except FileNotFoundError:
+            self._unfinished.mkdir(parents=True)
+            return _Draft(path, os.open(path, _NEW, 0o666))
 
     def _names(self, prefix: str) -> tuple[str, ...]:
         folder = self._objects / prefix.rpartition("/")[0]
@@ -127,16 +130,21 @@ class Disk:
 
 @dataclass(frozen=True)
 class _Draft:
-    """A file on its way to its name."""
+    """A file on its way to its name, open as `file`."""
 
     path: Path
-    file: IO[bytes]
+    file: int
+
+    def write(self, data: bytes) -> None:
+        """Go on with it."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self.file, rest) :]
 
     def finish(self, path: Path, facts: bytes) -> bool:
         """Give it its facts and its name; False if another has that."""
-        self.file.write(facts)
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        self.write(facts)
+        os.fsync(self.file)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(self.path, path)
@@ -147,7 +155,7 @@ class _Draft:
 
     def discard(self) -> None:
         """Forget it under the name it was written by."""
-        self.file.close()
+        os.close(self.file)
         self.path.unlink(missing_ok=True)
 
 
