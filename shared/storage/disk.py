@@ -115,7 +115,7 @@ class Disk:
         try:
             return _Draft(path, os.open(path, _NEW, 0o666))
         except FileNotFoundError:
-            self._unfinished.mkdir(parents=True)
+            self._unfinished.mkdir(parents=True, exist_ok=True)
             return _Draft(path, os.open(path, _NEW, 0o666))
 
     def _names(self, prefix: str) -> tuple[str, ...]:

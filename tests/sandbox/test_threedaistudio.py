@@ -94,11 +94,10 @@ class Studio:
             self.clock.now += timedelta(seconds=seconds)
 
         async def run() -> tuple[Picture, ...]:
-            async with httpx.AsyncClient(transport=InProcess(self.sandbox, sleep)) as client:
-                exchange = Exchange(client, client, Fetcher(), sleep)
-                account = self.rows.providers[PROVIDER]
-                made = Call(call, route, account, endpoint)
-                return (await exchange.run(made, Errand(id, True, 1e9))).pictures
+            sandbox = InProcess(self.sandbox, sleep)
+            exchange = Exchange(sandbox, sandbox, Fetcher(), sleep)
+            made = Call(call, route, self.rows.providers[PROVIDER], endpoint)
+            return (await exchange.run(made, Errand(id, True, 1e9))).pictures
 
         return asyncio.run(run())
 
