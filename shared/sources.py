@@ -267,6 +267,7 @@ async def _turn(
 ) -> tuple[Turn, str | None]:
     made = await storage.get(f"{names.pictures(request_id)}0")
     picture = await asyncio.to_thread(pixels.measure, made.data) if made else None
-    budget.take(len(kept) + (len(picture.data) if picture else 0), _PREVIOUS)
     turn, earlier = await asyncio.to_thread(turns.decode, kept)
-    return replace(turn, images=(picture,) if picture else ()), earlier
+    turn = replace(turn, images=(picture,) if picture else ())
+    budget.take(len(kept) + turns.size_bytes(turn), _PREVIOUS)
+    return turn, earlier

@@ -70,6 +70,13 @@ def whole(turn: Turn) -> str | None:
     return "".join(texts) if texts and len(texts) == len(pieces) else None
 
 
+def size_bytes(turn: Turn) -> int:
+    """Of its pictures, and of their base64 where the reply has it."""
+    given_back = [turn.images[n] for n in turn.reply or () if isinstance(n, int) and turn.images]
+    inline = sum((len(picture.data) + 2) // 3 * 4 for picture in given_back)
+    return inline + sum(len(picture.data) for picture in turn.images)
+
+
 def _encoded(image: Source) -> Mapping[str, str | int]:
     return {
         "content_type": image.content_type,

@@ -390,7 +390,7 @@ def test_a_conversation_goes_on_in_a_batch(tmp_path: Path) -> None:
         [kept] = (await darkroom.app.records.batches(caller.account_id, None, 9, None)).items
         stored = await darkroom.app.storage.get(names.batch_chunk(kept.id, kept.intake, 0, 0))
         assert stored is not None
-        assert f'"previous_request_id": "req_{first["responseId"]}"' in stored.data.decode()
+        assert f'"previous_request_id":"req_{first["responseId"]}"' in stored.data.decode()
         batch = await ended(darkroom, made, key)
         for one in batch["response"]["inlinedResponses"]["inlinedResponses"]:
             assert drawn(one["response"]).size == (1024, 1024)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from functions import streaming
 from functions.openai import APP
-from shared import names, sse
+from shared import names, sse, turns
 from shared.domain import Limits
 from tests.darkroom import TEST_KEY, Darkroom, mask, photo, play
 from tests.upstream import Gate, picture, png, refusal, withheld
@@ -493,7 +493,11 @@ def test_a_picture_of_a_model_without_conversations_is_one_to_start_from(tmp_pat
     play(tmp_path, story)
 
 
-def test_a_conversation_whose_turn_is_gone_starts_from_its_picture(tmp_path: Path) -> None:
+def test_a_conversation_whose_turn_is_gone_starts_from_its_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LITTLE_BYTES", 0)
+
     async def story(darkroom: Darkroom) -> None:
         body = {"model": "nano-banana-pro", "messages": [CAT]}
         first = await darkroom.post(COMPLETIONS, body)
