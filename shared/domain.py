@@ -295,8 +295,8 @@ class Record:
     says when somebody has to look at it again: it counts as dead then, or waits for its `task`.
     Nobody waits for a request that is `deferred`.
     `fingerprint` is the SHA-256 of the body, for idempotency, `cache_key` that of what decides the
-    pictures; `surface` is the API it came by, "native" for ours, `turn` what a later edit needs, if
-    short; `version` is the backend's token for the stored state, to end the hold exactly once.
+    pictures; `surface` is the API it came by, "native" for ours, `traceparent` the trace; `turn` is
+    what a later edit needs, if short; `version` the stored state's token, to end the hold once.
     """
 
     id: str

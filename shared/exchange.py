@@ -40,7 +40,7 @@ _PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 60.0
 _SHORT_S = 60.0
 """How long a picture's download, or a balance, may take."""
-_PATIENT = httpx.Timeout(None, connect=10.0, pool=30.0).as_dict()
+_PATIENT = httpx.Timeout(None, connect=10.0).as_dict()
 """Only connecting is timed: how long an answer may take is the provider row's to say."""
 _IDLE = httpx.Timeout(60.0, connect=10.0).as_dict()
 """How long a stream may pause."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import sys
 from pathlib import Path
@@ -24,7 +25,11 @@ def test_what_was_loaded_is_never_looked_through_again() -> None:
 
 
 def test_there_is_nothing_to_do_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(name: object) -> None:
+        raise AssertionError("a library was opened")
+
     monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(ctypes, "CDLL", asked)
     memory.give_back()
 
 

@@ -15,11 +15,10 @@ Firestore grants only to a write that changes something.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
-from random import Random
+from functools import cached_property, partial
 from typing import Any
 
 from google.api_core import exceptions
@@ -115,15 +114,9 @@ class Firestore(FirestoreBatches, FirestoreEnds):
 
     Looks at one account that come while another is under way share the next one."""
 
-    def __init__(
-        self,
-        project: str | None,
-        database: str,
-        random: Random,
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
-        super().__init__(project, database, random, sleep)
-        self._looks = Groups(self._looked, _MOST_LOOKS)
+    @cached_property
+    def _looks(self) -> Groups[tuple[str, str | None], Standing]:
+        return Groups(self._looked, _MOST_LOOKS)
 
     async def create_account(self, account: Account) -> None:
         if not 1 <= account.shards <= MAX_SHARDS:

@@ -5,9 +5,9 @@ written share a commit: what a busy account has little of is writes to the same 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from random import Random
+from functools import cached_property
 from typing import Any
 
 from shared.domain import Entry, Notice, Record
@@ -36,15 +36,9 @@ class End:
 class FirestoreEnds(FirestoreLedger, FirestoreNotices):
     """The part of `Records` that ends requests."""
 
-    def __init__(
-        self,
-        project: str | None,
-        database: str,
-        random: Random,
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
-        super().__init__(project, database, random, sleep)
-        self._ends = Groups(self._ended, _MOST_TOGETHER)
+    @cached_property
+    def _ends(self) -> Groups[End, Record]:
+        return Groups(self._ended, _MOST_TOGETHER)
 
     async def finish(
         self, record: Record, posting: Posting, notice: Notice | None = None

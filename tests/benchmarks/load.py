@@ -65,7 +65,7 @@ class Outcome:
 
 
 class _Connection(asyncio.BufferedProtocol):
-    """One at a time: `answered` is told of the status and the length of each answer's body."""
+    """One request after the other; of each answer the status and the length are looked at."""
 
     def __init__(self, ask: Ask, load: _Load) -> None:
         self._request = ask.head()
